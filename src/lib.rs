@@ -1,0 +1,7 @@
+//! confab: multi-room realtime chat. A room is a log, a client is a position in it.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod domain;
+pub mod protocol;
+pub mod store;

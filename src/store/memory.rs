@@ -1,0 +1,1 @@
+//! The embedded store: every room in this process's memory.
