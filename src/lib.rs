@@ -4,4 +4,6 @@
 
 pub mod domain;
 pub mod protocol;
+pub mod rooms;
+pub mod session;
 pub mod store;

@@ -1,0 +1,150 @@
+//! What waits for one socket: a queue bounded in bytes, which many rooms fill and one socket task empties.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+
+use crate::domain::{UserId, UserName};
+use crate::protocol::Goaway;
+use crate::store::Durability;
+
+/// One socket's queue. Pushing never waits: a reader that falls behind by the limit is marked, its queue dropped, and
+/// the socket task closes it.
+#[derive(Debug)]
+pub struct Mailbox {
+    id: u64,
+    limit: usize,
+    queue: Mutex<Queue>,
+    reader: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    notes: Vec<Note>,
+    overflowed: bool,
+    drained: Vec<Waker>,
+}
+
+/// Something the socket task itself has to know; few and small, so not counted in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// The user chose another name on another socket.
+    Renamed(UserId, UserName),
+    /// The store went away or came back.
+    Reachable(bool),
+    /// What an acknowledgement means has changed.
+    Durability(Durability),
+    /// The client must move.
+    Goaway(Goaway),
+}
+
+/// What a socket task took out of its mailbox.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Encoded events, in order.
+    pub frames: Vec<Bytes>,
+    /// Notes, in order among themselves.
+    pub notes: Vec<Note>,
+    /// The reader was too slow; nothing else will come.
+    pub overflowed: bool,
+}
+
+impl Taken {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.notes.is_empty() && !self.overflowed
+    }
+}
+
+impl Mailbox {
+    /// An empty mailbox that holds at most `limit` bytes. `id` is the socket's random number.
+    #[must_use]
+    pub fn new(id: u64, limit: usize) -> Arc<Self> {
+        Arc::new(Self { id, limit, queue: Mutex::default(), reader: AtomicWaker::new() })
+    }
+
+    /// The socket's number, unique over all instances.
+    #[must_use]
+    pub const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Adds an encoded event.
+    pub fn push(&self, frame: Bytes) {
+        let mut queue = self.lock();
+        if queue.overflowed {
+            return;
+        }
+        queue.bytes += frame.len();
+        if queue.bytes > self.limit {
+            queue.overflowed = true;
+            queue.frames = VecDeque::new();
+            queue.wake_drained();
+        } else {
+            queue.frames.push_back(frame);
+        }
+        drop(queue);
+        self.reader.wake();
+    }
+
+    /// Adds a note.
+    pub fn note(&self, note: Note) {
+        self.lock().notes.push(note);
+        self.reader.wake();
+    }
+
+    /// Takes frames of up to `most` bytes (at least one) and all notes, into `taken`. Pending while there is nothing.
+    pub fn poll_take(&self, cx: &mut Context<'_>, most: usize, taken: &mut Taken) -> Poll<()> {
+        if self.take(most, taken) {
+            return Poll::Ready(());
+        }
+        self.reader.register(cx.waker());
+        if self.take(most, taken) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn take(&self, most: usize, taken: &mut Taken) -> bool {
+        let mut queue = self.lock();
+        taken.notes.append(&mut queue.notes);
+        taken.overflowed = queue.overflowed;
+        let mut bytes = 0;
+        while let Some(frame) = queue.frames.front() {
+            if !taken.frames.is_empty() && bytes + frame.len() > most {
+                break;
+            }
+            bytes += frame.len();
+            taken.frames.extend(queue.frames.pop_front());
+        }
+        queue.bytes = queue.bytes.saturating_sub(bytes);
+        if bytes > 0 {
+            queue.wake_drained();
+        }
+        drop(queue);
+        !taken.is_empty()
+    }
+
+    /// Ready once at most `level` bytes wait (or the reader was too slow): how a long resume is paced to its socket.
+    pub fn poll_drained(&self, cx: &mut Context<'_>, level: usize) -> Poll<()> {
+        let mut queue = self.lock();
+        if queue.overflowed || queue.bytes <= level {
+            return Poll::Ready(());
+        }
+        queue.drained.push(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn wake_drained(&mut self) {
+        self.drained.drain(..).for_each(Waker::wake);
+    }
+}
