@@ -154,6 +154,8 @@ struct Membership {
     joining: u32,
     /// A join has succeeded.
     joined: bool,
+    /// A leave that waits for the joins before it, by the number of its command.
+    leave: Option<Option<CommandId>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -249,15 +251,13 @@ impl Session {
             Request::Join { room, since, limit } => {
                 self.join(Join { id, room, since, limit, may_create: false }, now, out)
             }
-            Request::Leave { room } => {
-                if self.rooms.remove(&room).is_none() {
-                    return not_joined(out, id);
-                }
-                out.push(Action::Leave { room: room.clone() });
-                out.push(Action::Reply(Event::Left { id, room }));
-            }
+            Request::Leave { room } => match self.rooms.get_mut(&room) {
+                Some(membership) if membership.leave.is_none() && membership.joining > 0 => membership.leave = Some(id),
+                Some(membership) if membership.leave.is_none() => self.leave(room, id, out),
+                Some(_) | None => not_joined(out, id),
+            },
             Request::Write { room, key, body } => {
-                if !self.rooms.contains_key(&room) {
+                if !self.is_in(&room) {
                     return not_joined(out, id);
                 }
                 if self.away_by.is_some() {
@@ -266,7 +266,7 @@ impl Session {
                 out.push(Action::Write { id, room, draft: Draft { user: user.clone(), key, body } });
             }
             Request::History { room, before, limit } => {
-                if !self.rooms.contains_key(&room) {
+                if !self.is_in(&room) {
                     return not_joined(out, id);
                 }
                 if self.away_by.is_some() {
@@ -275,8 +275,8 @@ impl Session {
                 out.push(Action::History { id, room, before, limit });
             }
             // These two have no reply, so a refusal carries no id either.
-            Request::Typing { room } if self.rooms.contains_key(&room) => out.push(Action::Typing { room }),
-            Request::Read { room, offset } if self.rooms.contains_key(&room) => out.push(Action::Read { room, offset }),
+            Request::Typing { room } if self.is_in(&room) => out.push(Action::Typing { room }),
+            Request::Read { room, offset } if self.is_in(&room) => out.push(Action::Read { room, offset }),
             Request::Typing { .. } | Request::Read { .. } => not_joined(out, None),
         }
     }
@@ -290,23 +290,44 @@ impl Session {
         }
         let membership = self.rooms.entry(join.room.clone()).or_default();
         membership.joining += 1;
+        if let Some(id) = membership.leave.take() {
+            // It left and comes back before the first join was answered: it never was away.
+            out.push(Action::Reply(Event::Left { id, room: join.room.clone() }));
+        }
         // Taken now and given back if the room turns out to be there, so that joins in one frame can't share a token.
         join.may_create = self.new_rooms.take(now).is_ok();
         out.push(Action::Join(join));
     }
 
     /// A join has ended; `may_create` as it was asked for.
-    pub fn join_ended(&mut self, room: &RoomId, may_create: bool, end: JoinEnd) {
+    pub fn join_ended(&mut self, room: &RoomId, may_create: bool, end: JoinEnd, out: &mut Vec<Action>) {
         if may_create && end != JoinEnd::Created {
             self.new_rooms.give_back();
         }
-        if let Some(membership) = self.rooms.get_mut(room) {
-            membership.joining = membership.joining.saturating_sub(1);
-            membership.joined |= end != JoinEnd::Refused;
-            if membership.joining == 0 && !membership.joined {
+        let Some(membership) = self.rooms.get_mut(room) else { return };
+        membership.joining = membership.joining.saturating_sub(1);
+        membership.joined |= end != JoinEnd::Refused;
+        if membership.joining > 0 {
+            return;
+        }
+        match membership.leave {
+            Some(id) => self.leave(room.clone(), id, out),
+            None if membership.joined => {}
+            None => {
                 self.rooms.remove(room);
             }
         }
+    }
+
+    fn leave(&mut self, room: RoomId, id: Option<CommandId>, out: &mut Vec<Action>) {
+        self.rooms.remove(&room);
+        out.push(Action::Leave { room: room.clone() });
+        out.push(Action::Reply(Event::Left { id, room }));
+    }
+
+    /// Whether commands about the room are carried out: joined or about to be, and not about to leave.
+    fn is_in(&self, room: &RoomId) -> bool {
+        self.rooms.get(room).is_some_and(|membership| membership.leave.is_none())
     }
 
     /// How long until this connection may join a room that is new.

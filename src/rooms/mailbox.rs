@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
-use crate::domain::{UserId, UserName};
+use crate::domain::UserName;
 use crate::protocol::Goaway;
 use crate::store::Durability;
 
@@ -34,7 +34,7 @@ struct Queue {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     /// The user chose another name on another socket.
-    Renamed(UserId, UserName),
+    Renamed(UserName),
     /// The store went away or came back.
     Reachable(bool),
     /// What an acknowledgement means has changed.

@@ -1,16 +1,52 @@
 //! Which clients of this instance are in which room, and how entries reach them.
+//!
+//! It owns the subscriptions of this instance, the place of every client in every room, the merged presence, and the
+//! healing of gaps: publications come at most once, entries leave exactly in order. It may use the store and the words
+//! of the protocol; it knows no socket, only mailboxes.
+//!
+//! A client is a position in a log. It is live exactly when its position is the room's: every way in (join, resume,
+//! healing) reads from a position until that holds, under the room's lock, and so there is one merge only
+//! ([`tail::Tail::splice`]).
 
+mod agenda;
+mod join;
 mod mailbox;
+mod room;
+pub mod roster;
+pub mod tail;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, try_join};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
-use crate::domain::{Draft, Limits, Millis, RoomId, Since, User, UserId};
-use crate::protocol::{CommandId, Event, Goaway, Refused};
-use crate::store::{AppendError, Durability, Feed, Pending, Store, Stored};
+use crate::domain::{Draft, Entry, Limits, Millis, RoomId, Since, User, UserId};
+use crate::protocol::{Code, CommandId, Event, Goaway, Refused};
+use crate::store::{
+    After, Announcement, AppendError, Checked, Durability, Feed, Members, PageSize, Pending, PresenceChange,
+    Publication, Store, StoreError, Stored,
+};
+use agenda::{Agenda, Duty};
+use room::{Healing, Phase, PresenceDue, PresenceRules, Room, State};
+use tail::Arrival;
 
 pub use mailbox::{Mailbox, Note, Taken};
+
+/// Publications that are taken out of the feed at a time.
+const FEED_BATCH: usize = 512;
+
+/// A room in doubt is read at most this often.
+const DOUBT_INTERVAL_MS: Millis = 1_000;
+
+/// A failed reading is tried again after this time.
+const HEAL_AGAIN_MS: Millis = 1_000;
+
+/// Rooms in one check of positions.
+const CHECK_CHUNK: usize = 1_000;
 
 /// What the rooms need to know of the settings. Times in milliseconds.
 #[derive(Debug, Clone)]
@@ -31,7 +67,7 @@ pub struct RoomSettings {
     pub count_interval_ms: Millis,
     /// Presence changes within this time of the last push come together in one.
     pub coalesce_ms: Millis,
-    /// A room without entries for this long has its position checked; the check comes within twice the time.
+    /// How often the positions and member counts of all rooms are checked.
     pub check_interval_ms: Millis,
     /// A room stays subscribed for this long after its last client left.
     pub linger_ms: Millis,
@@ -71,30 +107,100 @@ pub struct Seated {
 }
 
 /// All rooms with a client on this instance.
-#[derive(Debug)]
-pub struct Rooms {}
+pub struct Rooms {
+    store: Arc<dyn Store>,
+    settings: RoomSettings,
+    started: Instant,
+    rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
+    sockets: Mutex<Sockets>,
+    agenda: Agenda,
+    reachable: AtomicBool,
+}
 
-#[allow(unused_variables)]
+#[derive(Default)]
+struct Sockets {
+    mailboxes: HashMap<u64, Arc<Mailbox>>,
+    by_user: HashMap<UserId, Vec<u64>>,
+}
+
 impl Rooms {
     /// No rooms yet.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, settings: RoomSettings) -> Arc<Self> {
-        unimplemented!()
+        let reachable = AtomicBool::new(store.health().reachable);
+        Arc::new(Self {
+            store,
+            settings,
+            started: Instant::now(),
+            rooms: Mutex::default(),
+            sockets: Mutex::default(),
+            agenda: Agenda::default(),
+            reachable,
+        })
     }
 
-    /// Receives publications and does what is periodic (checks, lease, sweeps, grace) until dropped.
-    pub async fn run(self: Arc<Self>, feed: Feed) {
-        unimplemented!()
+    /// Receives publications and does what is periodic (checks, lease, sweeps, grace) until the feed ends or it is
+    /// dropped.
+    pub async fn run(self: Arc<Self>, mut feed: Feed) {
+        let mut batch = Vec::with_capacity(FEED_BATCH);
+        let mut check = every(self.settings.check_interval_ms);
+        let mut lease = every(self.settings.lease_renew_ms);
+        loop {
+            let next_duty = self.agenda.next_at().map(|at| self.started + Duration::from_millis(at));
+            let duty = async {
+                match next_duty {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                received = feed.recv_many(&mut batch, FEED_BATCH) => {
+                    if received == 0 {
+                        return;
+                    }
+                    // Whoever else can run now may have more for the same rooms: one pass then serves all of it. Where
+                    // nobody can, this returns at once.
+                    tokio::task::yield_now().await;
+                    while batch.len() < FEED_BATCH && let Ok(publication) = feed.try_recv() {
+                        batch.push(publication);
+                    }
+                    self.receive(&mut batch);
+                }
+                () = duty => self.do_due(),
+                () = self.agenda.earlier() => {}
+                _ = check.tick() => self.check_all(),
+                _ = lease.tick() => self.renew_lease(),
+            }
+        }
     }
 
     /// A socket is there: from now on it gets the notes that concern every socket. Returns whether the store is reachable.
     pub fn connect(&self, mailbox: &Arc<Mailbox>) -> bool {
-        unimplemented!()
+        lock(&self.sockets).mailboxes.insert(mailbox.id(), Arc::clone(mailbox));
+        self.is_reachable()
+    }
+
+    /// The socket belongs to a user: it hears of the user's other names.
+    pub fn signed_in(&self, mailbox: &Mailbox, user: &UserId) {
+        let mut sockets = lock(&self.sockets);
+        let own = sockets.by_user.entry(user.clone()).or_default();
+        if !own.contains(&mailbox.id()) {
+            own.push(mailbox.id());
+        }
     }
 
     /// The socket is gone. Its rooms are left one by one by [`Rooms::leave`] before.
-    pub fn disconnect(&self, mailbox: &Mailbox) {
-        unimplemented!()
+    pub fn disconnect(&self, mailbox: &Mailbox, user: Option<&UserId>) {
+        let mut sockets = lock(&self.sockets);
+        sockets.mailboxes.remove(&mailbox.id());
+        if let Some(user) = user
+            && let Some(own) = sockets.by_user.get_mut(user)
+        {
+            own.retain(|socket| *socket != mailbox.id());
+            if own.is_empty() {
+                sockets.by_user.remove(user);
+            }
+        }
     }
 
     /// Joins, or reads a joined room afresh. The `joined` event is put into the mailbox in its place among the pushes;
@@ -103,64 +209,519 @@ impl Rooms {
         self: &Arc<Self>,
         mailbox: &Arc<Mailbox>,
         user: &User,
-        join: JoinRequest,
+        request: JoinRequest,
     ) -> BoxFuture<'static, Result<Seated, Refused>> {
-        unimplemented!()
+        join::join(Arc::clone(self), Arc::clone(mailbox), user.clone(), request).boxed()
     }
 
     /// Takes a socket out of a room.
-    pub fn leave(self: &Arc<Self>, mailbox: &Mailbox, user: &UserId, room: &RoomId, departure: Departure) {
-        unimplemented!()
+    pub fn leave(&self, mailbox: &Mailbox, user: &UserId, room: &RoomId, departure: Departure) {
+        let Some(room) = self.find(room) else { return };
+        let mut state = room.lock();
+        if state.unseat(mailbox.id()) {
+            self.release(&room, &mut state, user, departure);
+        }
     }
 
     /// Appends; see [`Store::append`].
     pub fn write(&self, room: &RoomId, draft: Draft) -> Pending<Stored, AppendError> {
-        unimplemented!()
+        self.store.append(room, draft)
     }
 
     /// Reads an older page: the `page` event, or the refusal as an event.
     pub fn history(
-        &self,
+        self: &Arc<Self>,
         id: Option<CommandId>,
         room: &RoomId,
         before: Option<u64>,
         limit: usize,
     ) -> BoxFuture<'static, Event> {
-        unimplemented!()
+        join::history(Arc::clone(self), id, room.clone(), before, limit).boxed()
     }
 
     /// The user types: announced at most once per 3 s, user and room.
-    pub fn typing(&self, room: &RoomId, user: &User, now: Millis) {
-        unimplemented!()
+    pub fn typing(&self, room: &RoomId, user: &User) {
+        let Some(found) = self.find(room) else { return };
+        let may = found.lock().may_announce_typing(&user.id, self.now());
+        if may {
+            self.store.announce(room, Announcement::Typing(user.clone()));
+        }
     }
 
-    /// Raises the user's read mark; the user's other sockets hear of it.
-    pub fn read(self: &Arc<Self>, room: &RoomId, user: &UserId, offset: u64, mailbox: &Mailbox) {
-        unimplemented!()
+    /// Raises the user's read mark, up to the newest entry; the user's other sockets hear of it.
+    pub fn read(&self, room: &RoomId, user: &UserId, offset: u64, mailbox: &Mailbox) {
+        let Some(found) = self.find(room) else { return };
+        let offset = offset.min(found.lock().tail.position().offset);
+        if offset > 0 {
+            // Nobody waits for it: a mark that is lost is set again by the next message that is read.
+            drop(self.store.mark_read(room, user, offset, mailbox.id()));
+        }
     }
 
-    /// The user chose another name on one socket: the others and the rooms hear of it.
-    pub fn rename(self: &Arc<Self>, user: &User, mailbox: &Mailbox) {
-        unimplemented!()
+    /// The user chose another name on this socket: their other sockets hear of it. Each socket's owner then calls
+    /// [`Rooms::refresh`] for its rooms.
+    pub fn rename(&self, user: &User, mailbox: &Mailbox) {
+        self.tell_renamed(user, Some(mailbox.id()));
+    }
+
+    /// Gives a room the user's present name.
+    pub fn refresh(&self, room: &RoomId, user: &User) {
+        // Nobody waits for it; a lost name is repaired when the user enters again.
+        drop(self.store.enter(room, user));
     }
 
     /// Puts a note into every mailbox that this client must move.
     pub fn go_away(&self, reason: Goaway) {
-        unimplemented!()
+        self.note_all(&Note::Goaway(reason));
     }
 
     /// Leaves this instance's members to the others for the grace: the last thing of a drain.
     pub async fn retire(&self) {
-        unimplemented!()
+        if let Err(error) = self.store.renew_lease(self.settings.grace_ms).await {
+            tracing::warn!(%error, "the members of this instance are announced when its lease ends");
+        }
     }
 
     /// Whether the store can be reached.
+    #[must_use]
     pub fn is_reachable(&self) -> bool {
-        unimplemented!()
+        self.reachable.load(Ordering::Relaxed)
     }
 
     /// What an acknowledgement means now.
+    #[must_use]
     pub fn durability(&self) -> Durability {
-        unimplemented!()
+        self.store.durability()
     }
+
+    fn now(&self) -> Millis {
+        self.started.elapsed().as_millis() as Millis
+    }
+
+    fn find(&self, room: &RoomId) -> Option<Arc<Room>> {
+        lock(&self.rooms).get(room).cloned()
+    }
+
+    /// The room, kept as long as the pin isn't given back.
+    fn pin(&self, room: &RoomId) -> Arc<Room> {
+        let mut rooms = lock(&self.rooms);
+        let room = rooms.entry(room.clone()).or_insert_with(|| Room::new(room.clone(), self.settings.tail_entries));
+        room.lock().pins += 1;
+        Arc::clone(room)
+    }
+
+    fn unpin(&self, room: &Room) {
+        let mut state = room.lock();
+        state.pins -= 1;
+        self.close_later(room, &state);
+    }
+
+    fn release(&self, room: &Room, state: &mut State, user: &UserId, departure: Departure) {
+        if let Some(absence) = state.release(user) {
+            match departure {
+                Departure::AtOnce => self.end_absence(room, state, user, absence),
+                Departure::AfterGrace => {
+                    let at = self.now() + self.settings.grace_ms;
+                    self.agenda.add(at, Duty::EndGrace(room.id.clone(), user.clone(), absence));
+                }
+            }
+        }
+    }
+
+    fn end_absence(&self, room: &Room, state: &mut State, user: &UserId, absence: u64) {
+        if state.end_absence(user, absence) {
+            // A leave that is lost with the store is found when member counts are compared.
+            drop(self.store.leave(&room.id, user));
+            self.close_later(room, state);
+        }
+    }
+
+    fn close_later(&self, room: &Room, state: &State) {
+        if state.is_unused() {
+            self.agenda.add(self.now() + self.settings.linger_ms, Duty::Close(room.id.clone()));
+        }
+    }
+
+    fn close(&self, room: &RoomId) {
+        let mut rooms = lock(&self.rooms);
+        let Some(found) = rooms.get(room) else { return };
+        let state = found.lock();
+        if state.is_unused() {
+            let subscribed = !matches!(state.phase, Phase::Closed);
+            drop(state);
+            rooms.remove(room);
+            if subscribed {
+                // Under the lock, so that it comes before the subscription of whoever joins next.
+                drop(self.store.unsubscribe(room));
+            }
+        }
+    }
+
+    /// Waits until the room is subscribed and read.
+    async fn opened(self: &Arc<Self>, room: &Arc<Room>) -> Result<(), StoreError> {
+        loop {
+            let changed = room.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let opening = {
+                let mut state = room.lock();
+                match state.phase {
+                    Phase::Open => return Ok(()),
+                    Phase::Opening { .. } => false,
+                    Phase::Closed => {
+                        state.phase = Phase::Opening { waiting: Vec::new(), overflowed: false };
+                        true
+                    }
+                }
+            };
+            if opening {
+                // A task of its own: the client that came first may go while others wait for the same room.
+                let rooms = Arc::clone(self);
+                let opened = Arc::clone(room);
+                tokio::spawn(async move { rooms.open(&opened).await }).await.map_err(|_| StoreError::Corrupt)??;
+            } else {
+                changed.await;
+                if matches!(room.lock().phase, Phase::Closed) {
+                    return Err(StoreError::Unavailable { retry_ms: HEAL_AGAIN_MS });
+                }
+            }
+        }
+    }
+
+    async fn open(self: &Arc<Self>, room: &Arc<Room>) -> Result<(), StoreError> {
+        let limits = &self.settings.limits;
+        let newest = PageSize { entries: limits.page_entries, bytes: limits.page_bytes };
+        let reading = async {
+            self.store.subscribe(&room.id).await?;
+            // Only now: what is published from here on is received.
+            try_join!(
+                self.store.read_before(&room.id, None, newest),
+                self.store.members(&room.id, self.settings.list_up_to)
+            )
+        };
+        let read = reading.await;
+        let result = {
+            let mut state = room.lock();
+            match read {
+                Ok((page, members)) => {
+                    let (waiting, overflowed) = state.open(page, members);
+                    self.take_publications(room, &mut state, waiting);
+                    if overflowed {
+                        self.heal_soon(room, &mut state);
+                    }
+                    Ok(())
+                }
+                Err(error) => {
+                    state.phase = Phase::Closed;
+                    Err(error)
+                }
+            }
+        };
+        room.changed.notify_waiters();
+        result
+    }
+
+    fn receive(self: &Arc<Self>, batch: &mut Vec<Publication>) {
+        let mut by_room: Vec<(Arc<Room>, Vec<Publication>)> = Vec::new();
+        let mut index: HashMap<RoomId, usize> = HashMap::new();
+        for publication in batch.drain(..) {
+            let room = match &publication {
+                Publication::Entry(room, _) | Publication::Presence(room, _) | Publication::Announcement(room, _) => {
+                    room
+                }
+                Publication::Interrupted => {
+                    self.check_all();
+                    continue;
+                }
+                Publication::Reachable(reachable) => {
+                    self.set_reachable(*reachable);
+                    continue;
+                }
+                Publication::Durability(durability) => {
+                    self.note_all(&Note::Durability(*durability));
+                    continue;
+                }
+            };
+            if let Some(&at) = index.get(room) {
+                by_room[at].1.push(publication);
+            } else if let Some(found) = self.find(room) {
+                index.insert(room.clone(), by_room.len());
+                by_room.push((found, vec![publication]));
+            }
+        }
+        for (room, publications) in by_room {
+            let mut state = room.lock();
+            self.take_publications(&room, &mut state, publications);
+        }
+    }
+
+    fn take_publications(self: &Arc<Self>, room: &Arc<Room>, state: &mut State, publications: Vec<Publication>) {
+        let mut entries = Vec::new();
+        for publication in publications {
+            match state.hold_back(publication) {
+                Some(Publication::Entry(_, entry)) => entries.push(entry),
+                // What passes may overtake entries of the same batch: neither depends on the other.
+                Some(Publication::Presence(_, change)) => self.take_presence(room, state, &change),
+                Some(Publication::Announcement(_, Announcement::Typing(user))) => state.typing(&room.id, user),
+                Some(Publication::Announcement(_, Announcement::Read { user, offset, origin })) => {
+                    state.read(&room.id, &user, offset, origin);
+                }
+                Some(Publication::Interrupted | Publication::Reachable(_) | Publication::Durability(_)) | None => {}
+            }
+        }
+        self.take_in(room, state, &entries);
+    }
+
+    /// Takes entries in, from wherever they come, and starts healing where they don't follow.
+    fn take_in(self: &Arc<Self>, room: &Arc<Room>, state: &mut State, entries: &[Arc<Entry>]) {
+        match state.arrive(&room.id, entries.iter().cloned()) {
+            Arrival::Deliver | Arrival::Repeat => {}
+            Arrival::Suspect => self.doubt(room, state),
+            Arrival::Gap => self.heal_soon(room, state),
+        }
+    }
+
+    fn take_presence(self: &Arc<Self>, room: &Arc<Room>, state: &mut State, change: &PresenceChange) {
+        if let PresenceChange::Renamed { user } = change {
+            self.tell_renamed(user, None);
+        }
+        let rules = PresenceRules {
+            list_up_to: self.settings.list_up_to,
+            list_again_at: self.settings.list_again_at,
+            coalesce_ms: self.settings.coalesce_ms,
+            count_interval_ms: self.settings.count_interval_ms,
+        };
+        match state.presence(change, rules) {
+            PresenceDue::Nothing => {}
+            PresenceDue::At(at) if at <= self.now() => state.announce(&room.id, self.now()),
+            PresenceDue::At(at) => self.agenda.add(at, Duty::Announce(room.id.clone())),
+            PresenceDue::Relist => self.read_members(room, state),
+        }
+    }
+
+    /// Reads what is missing, in a task of its own; one at a time per room.
+    fn heal_soon(self: &Arc<Self>, room: &Arc<Room>, state: &mut State) {
+        if !matches!(state.phase, Phase::Open) {
+            return;
+        }
+        if state.healing != Healing::Idle {
+            state.healing = Healing::Again;
+            return;
+        }
+        state.healing = Healing::Running;
+        let rooms = Arc::clone(self);
+        let room = Arc::clone(room);
+        tokio::spawn(async move {
+            if let Err(error) = rooms.read_on(&room).await {
+                tracing::warn!(%error, "a room could not be brought up to date; it is tried again");
+                room.lock().healing = Healing::Idle;
+                rooms.agenda.add(rooms.now() + HEAL_AGAIN_MS, Duty::Heal(room.id.clone()));
+            }
+            room.changed.notify_waiters();
+        });
+    }
+
+    /// Reads the room because something doesn't fit, but not more often than [`DOUBT_INTERVAL_MS`].
+    fn doubt(self: &Arc<Self>, room: &Arc<Room>, state: &mut State) {
+        let now = self.now();
+        match state.healed_at {
+            Some(at) if now < at + DOUBT_INTERVAL_MS => {
+                if at <= now {
+                    // Marked as done at the time it will be, so that one duty stands for all doubts until then.
+                    state.healed_at = Some(at + DOUBT_INTERVAL_MS);
+                    self.agenda.add(at + DOUBT_INTERVAL_MS, Duty::Heal(room.id.clone()));
+                }
+            }
+            _ => {
+                state.healed_at = Some(now);
+                self.heal_soon(room, state);
+            }
+        }
+    }
+
+    /// Brings the room to where the log is, and waits for it.
+    async fn heal(self: &Arc<Self>, room: &Arc<Room>) -> Result<(), StoreError> {
+        let changed = room.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        self.heal_soon(room, &mut room.lock());
+        changed.await;
+        if self.is_reachable() { Ok(()) } else { Err(StoreError::Unavailable { retry_ms: HEAL_AGAIN_MS }) }
+    }
+
+    /// Reads the log from the room's position until nothing is missing.
+    async fn read_on(self: &Arc<Self>, room: &Arc<Room>) -> Result<(), StoreError> {
+        let limits = &self.settings.limits;
+        let size = PageSize { entries: limits.page_entries, bytes: limits.page_bytes };
+        loop {
+            let from = {
+                let mut state = room.lock();
+                state.healing = Healing::Running;
+                state.tail.position()
+            };
+            let read = self.store.read_after(&room.id, from.into(), size, size).await?;
+            let mut state = room.lock();
+            let behind = match read {
+                After::Continued(page) => {
+                    let arrival = state.arrive(&room.id, page.entries);
+                    arrival != Arrival::Gap && state.tail.position().offset < page.top.offset
+                }
+                // The position moved on by publications while this was read: the verdict was about another position.
+                After::Reset(..) if state.tail.position() != from => true,
+                After::Reset(reason, page) => {
+                    tracing::warn!(
+                        reason = reason.as_str(),
+                        "a room's log does not continue; its clients start afresh"
+                    );
+                    state.reset(&room.id, reason, &page);
+                    false
+                }
+            };
+            if !behind && state.healing == Healing::Running {
+                state.healing = Healing::Idle;
+                return Ok(());
+            }
+        }
+    }
+
+    fn do_due(self: &Arc<Self>) {
+        let now = self.now();
+        while let Some(duty) = self.agenda.take_due(now) {
+            match duty {
+                Duty::Close(room) => self.close(&room),
+                Duty::Announce(room) => self.with(&room, |room, state| state.announce(&room.id, now)),
+                Duty::Heal(room) => self.with(&room, |room, state| self.heal_soon(room, state)),
+                Duty::EndGrace(room, user, absence) => {
+                    self.with(&room, |room, state| self.end_absence(room, state, &user, absence));
+                }
+            }
+        }
+    }
+
+    fn with(&self, room: &RoomId, act: impl FnOnce(&Arc<Room>, &mut State)) {
+        if let Some(room) = self.find(room) {
+            act(&room, &mut room.lock());
+        }
+    }
+
+    /// Compares every open room with the store: nobody is silently behind for longer than the interval.
+    fn check_all(self: &Arc<Self>) {
+        let open: Vec<_> = lock(&self.rooms)
+            .values()
+            .filter_map(|room| {
+                let state = room.lock();
+                let open = matches!(state.phase, Phase::Open);
+                open.then(|| (Arc::clone(room), state.tail.position(), state.roster_version))
+            })
+            .collect();
+        if open.is_empty() {
+            return;
+        }
+        let rooms = Arc::clone(self);
+        tokio::spawn(async move {
+            for chunk in open.chunks(CHECK_CHUNK) {
+                let ids = chunk.iter().map(|(room, ..)| room.id.clone()).collect();
+                let Ok(checks) = rooms.store.check(ids).await else { return };
+                for ((room, position, roster_version), check) in chunk.iter().zip(checks) {
+                    let Checked { position: stored, members } = check;
+                    let mut state = room.lock();
+                    // An answer that is older than what was delivered meanwhile proves nothing.
+                    if stored != *position
+                        && (state.tail.position() == *position || stored.offset > state.tail.position().offset)
+                    {
+                        rooms.heal_soon(room, &mut state);
+                    }
+                    if state.roster_version == *roster_version && state.roster.count() != members {
+                        rooms.read_members(room, &mut state);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Reads the members again, tells what was missed, and writes those of this instance that the store doesn't have.
+    fn read_members(self: &Arc<Self>, room: &Arc<Room>, state: &mut State) {
+        let rooms = Arc::clone(self);
+        let room = Arc::clone(room);
+        let version = state.roster_version;
+        tokio::spawn(async move {
+            let Ok(members) = rooms.store.members(&room.id, rooms.settings.list_up_to).await else { return };
+            let mut state = room.lock();
+            if state.roster_version != version {
+                return;
+            }
+            let missing = rooms.missing(&state, &members);
+            state.replace_roster(&room.id, members);
+            for user in missing {
+                drop(rooms.store.enter(&room.id, &user));
+            }
+        });
+    }
+
+    fn missing(&self, state: &State, members: &Members) -> Vec<User> {
+        let (Some(list), roster::Roster::Listed(known)) = (&members.list, &state.roster) else { return Vec::new() };
+        let is_there = |id: &UserId| list.iter().any(|user| user.id == *id);
+        state.present().filter(|id| !is_there(id)).filter_map(|id| known.get(id)).cloned().collect()
+    }
+
+    fn renew_lease(self: &Arc<Self>) {
+        let rooms = Arc::clone(self);
+        tokio::spawn(async move {
+            let renewed = rooms.store.renew_lease(rooms.settings.lease_ms).await;
+            let swept = match renewed {
+                Ok(()) => rooms.store.sweep().await,
+                Err(error) => Err(error),
+            };
+            match swept {
+                Ok(0) => {}
+                Ok(instances) => tracing::info!(instances, "took over the members of instances that ended"),
+                Err(error) => tracing::debug!(%error, "the presence lease could not be renewed"),
+            }
+        });
+    }
+
+    fn set_reachable(&self, reachable: bool) {
+        if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
+            self.note_all(&Note::Reachable(reachable));
+        }
+    }
+
+    fn note_all(&self, note: &Note) {
+        for mailbox in lock(&self.sockets).mailboxes.values() {
+            mailbox.note(note.clone());
+        }
+    }
+
+    fn tell_renamed(&self, user: &User, except: Option<u64>) {
+        let sockets = lock(&self.sockets);
+        let own = sockets.by_user.get(&user.id).map_or(&[][..], Vec::as_slice);
+        for socket in own.iter().filter(|socket| Some(**socket) != except) {
+            if let Some(mailbox) = sockets.mailboxes.get(socket) {
+                mailbox.note(Note::Renamed(user.name.clone()));
+            }
+        }
+    }
+}
+
+/// A failure of the store as a client is told it.
+fn refused_by_store(id: Option<CommandId>, error: StoreError) -> Refused {
+    match error {
+        StoreError::Unavailable { retry_ms } | StoreError::Unconfirmed { retry_ms } => {
+            Refused::new(id, Code::Unavailable, "the store can't be reached: retry").retry_in(retry_ms)
+        }
+        StoreError::Overloaded { retry_ms } => {
+            Refused::new(id, Code::Overloaded, "the store is full: retry later").retry_in(retry_ms)
+        }
+        StoreError::Corrupt => Refused::new(id, Code::Internal, "the room's data can't be read"),
+    }
+}
+
+fn every(interval_ms: Millis) -> tokio::time::Interval {
+    let mut interval = tokio::time::interval(Duration::from_millis(interval_ms));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,237 @@
+//! Joining and resuming, which are one operation: subscribe and wait for it, read the log from the client's position,
+//! and go live where the room is. A client whose way is long gets the first page as its reply and the rest as pushes.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::try_join;
+
+use super::room::{Frames, Room, Seating, end_of, frame, reset_event};
+use super::{Departure, JoinRequest, Mailbox, Rooms, Seated, refused_by_store};
+use crate::domain::{Millis, Position, RoomId, User};
+use crate::protocol::{Code, Event, Refused};
+use crate::store::{After, NEW_ROOMS_UP_TO_PERCENT, Page, PageSize};
+
+/// A join is answered within this time, or refused.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
+
+/// What a refused client is told to wait.
+const RETRY_MS: Millis = 1_000;
+
+/// How long a long resume waits before it asks a store again that didn't answer.
+const READ_AGAIN_AFTER: Duration = Duration::from_millis(1_000);
+
+/// Carries a join out; see [`Rooms::join`].
+pub(super) async fn join(
+    rooms: Arc<Rooms>,
+    mailbox: Arc<Mailbox>,
+    user: User,
+    request: JoinRequest,
+) -> Result<Seated, Refused> {
+    let room = rooms.pin(&request.room);
+    let mut entrance = Entrance { rooms, room, mailbox, user, holding: false };
+    let answer = tokio::time::timeout(ANSWER_WITHIN, entrance.answer(&request)).await;
+    let (seated, unfinished) = answer.map_err(|_| {
+        Refused::new(request.id, Code::Unavailable, "the room could not be read in time: retry").retry_in(RETRY_MS)
+    })??;
+    if let Some(reading) = unfinished {
+        entrance.catch_up(reading).await;
+    }
+    Ok(seated)
+}
+
+/// A join under way: it pins the room and holds the user's presence until the socket has its seat. Dropped without
+/// one, it leaves as a socket does that ended.
+struct Entrance {
+    rooms: Arc<Rooms>,
+    room: Arc<Room>,
+    mailbox: Arc<Mailbox>,
+    user: User,
+    holding: bool,
+}
+
+/// A resume that goes on after the reply.
+struct Reading {
+    number: u64,
+    from: Position,
+}
+
+impl Entrance {
+    async fn answer(&mut self, request: &JoinRequest) -> Result<(Seated, Option<Reading>), Refused> {
+        let id = request.id;
+        let store = Arc::clone(&self.rooms.store);
+        let by_store = |error| refused_by_store(id, error);
+        self.rooms.opened(&self.room).await.map_err(by_store)?;
+        let created = self.enter(request).await?;
+        let page = self.page_size();
+        let newest = PageSize { entries: request.limit, ..page };
+        loop {
+            let reading = async {
+                match request.since {
+                    Some(since) => store.read_after(&self.room.id, since, page, newest).await,
+                    None => store.read_before(&self.room.id, None, newest).await.map(After::Continued),
+                }
+            };
+            let (read, mark) = try_join!(reading, store.read_mark(&self.room.id, &self.user.id)).map_err(by_store)?;
+            if let Some(reading) = self.reply(request, read, mark) {
+                return Ok((Seated { created }, reading));
+            }
+            // The log and this instance don't agree yet: bring the room up to date and read again. ANSWER_WITHIN ends it.
+            self.rooms.heal(&self.room).await.map_err(by_store)?;
+        }
+    }
+
+    /// Makes the user a member of the room, here and in the store.
+    async fn enter(&mut self, request: &JoinRequest) -> Result<bool, Refused> {
+        let id = request.id;
+        let (created, entering) = {
+            let mut state = self.room.lock();
+            let created = state.is_new();
+            if created {
+                request.may_create.map_err(|retry_ms| {
+                    Refused::new(id, Code::Overloaded, "too many new rooms: join them more slowly").retry_in(retry_ms)
+                })?;
+                if self.rooms.store.health().full_percent.is_some_and(|full| full > NEW_ROOMS_UP_TO_PERCENT) {
+                    let refused = Refused::new(id, Code::Overloaded, "no new rooms now: the store is nearly full");
+                    return Err(refused.retry_in(RETRY_MS));
+                }
+            }
+            let unknown = state.hold(&self.user.id);
+            self.holding = true;
+            // Called under the lock, so that the store sees comings and goings in the order they have here.
+            (created, unknown.then(|| self.rooms.store.enter(&self.room.id, &self.user)))
+        };
+        if let Some(entering) = entering {
+            entering.await.map_err(|error| refused_by_store(id, error))?;
+        }
+        Ok(created)
+    }
+
+    /// Puts the reply into the mailbox and seats the socket, in one step. `None` where the room must be healed before.
+    fn reply(&mut self, request: &JoinRequest, read: After, mark: u64) -> Option<Option<Reading>> {
+        let (reason, page) = match read {
+            After::Continued(page) => (None, page),
+            After::Reset(reason, page) => (Some(reason), page),
+        };
+        let mut state = self.room.lock();
+        self.rooms.take_in(&self.room, &mut state, &page.entries);
+        let from = end_of(&page);
+        // Seating pushes what follows the page, so whether something does is known only then, and the reply has to come
+        // first: it is built on a copy of the decision.
+        let more = state.tail.splice(from).has_more()?;
+        let reply = Event::Joined {
+            id: request.id,
+            room: self.room.id.clone(),
+            position: from,
+            recovered: request.since.map(|_| reason.is_none()),
+            reason: reason.map(crate::store::Reset::as_str),
+            entries: page.entries,
+            more: request.since.map(|_| more),
+            oldest: page.oldest,
+            read: mark,
+            members: state.view_with(&self.user),
+        };
+        self.mailbox.push(frame(&reply));
+        let had_seat = state.has_seat(self.mailbox.id());
+        let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from);
+        // From here on the seat has the hold; one that was there before had its own.
+        self.holding = false;
+        if had_seat {
+            state.release(&self.user.id);
+        }
+        match seating {
+            Seating::CatchingUp(number) => Some(Some(Reading { number, from })),
+            Seating::Live | Seating::Elsewhere => Some(None),
+        }
+    }
+
+    /// Pushes the log from a position on, as fast as the socket takes it, until the socket is where the room is.
+    async fn catch_up(&mut self, reading: Reading) {
+        let Reading { mut number, mut from } = reading;
+        let page = self.page_size();
+        loop {
+            poll_fn(|cx| self.mailbox.poll_drained(cx, page.bytes)).await;
+            let read = self.rooms.store.read_after(&self.room.id, from.into(), page, page).await;
+            let Ok(read) = read else {
+                tokio::time::sleep(READ_AGAIN_AFTER).await;
+                continue;
+            };
+            let seating = {
+                let mut state = self.room.lock();
+                if !state.is_catching_up(self.mailbox.id(), number) {
+                    return;
+                }
+                from = self.push(&read);
+                let (After::Continued(page) | After::Reset(_, page)) = &read;
+                self.rooms.take_in(&self.room, &mut state, &page.entries);
+                state.seat(&self.room.id, &self.mailbox, &self.user, from)
+            };
+            match seating {
+                Seating::Live => return,
+                Seating::CatchingUp(next) => number = next,
+                Seating::Elsewhere => {
+                    // A store that is away fails this too; the next read waits for it.
+                    let _ = self.rooms.heal(&self.room).await;
+                }
+            }
+        }
+    }
+
+    /// Pushes a page to this socket alone; returns where it is then.
+    fn push(&self, read: &After) -> Position {
+        let page = match read {
+            After::Continued(page) => {
+                let mut frames = Frames::default();
+                for entry in &page.entries {
+                    frames.add(&Event::Entry { room: self.room.id.clone(), entry: Arc::clone(entry) });
+                }
+                frames.finish().into_iter().for_each(|frame| self.mailbox.push(frame));
+                page
+            }
+            After::Reset(reason, page) => {
+                self.mailbox.push(frame(&reset_event(&self.room.id, *reason, page)));
+                page
+            }
+        };
+        end_of(page)
+    }
+
+    fn page_size(&self) -> PageSize {
+        let limits = &self.rooms.settings.limits;
+        PageSize { entries: limits.page_entries, bytes: limits.page_bytes }
+    }
+}
+
+impl Drop for Entrance {
+    fn drop(&mut self) {
+        if self.holding {
+            self.rooms.release(&self.room, &mut self.room.lock(), &self.user.id, Departure::AfterGrace);
+        }
+        self.rooms.unpin(&self.room);
+    }
+}
+
+/// Reads an older page; see [`Rooms::history`].
+pub(super) async fn history(
+    rooms: Arc<Rooms>,
+    id: Option<crate::protocol::CommandId>,
+    room: RoomId,
+    before: Option<u64>,
+    limit: usize,
+) -> Event {
+    let size = PageSize { entries: limit, bytes: rooms.settings.limits.page_bytes };
+    let reading = tokio::time::timeout(ANSWER_WITHIN, rooms.store.read_before(&room, before, size));
+    match reading.await {
+        Ok(Ok(Page { entries, top, oldest })) => {
+            let first = entries.first().map_or_else(|| before.unwrap_or(top.offset + 1), |entry| entry.offset);
+            let more = oldest > 0 && oldest < first;
+            Event::Page { id, room, position: top, entries, more, oldest }
+        }
+        Ok(Err(error)) => Event::Error(refused_by_store(id, error)),
+        Err(_) => {
+            let refused = Refused::new(id, Code::Unavailable, "the page could not be read in time: retry");
+            Event::Error(refused.retry_in(RETRY_MS))
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! One room on this instance: who sits in it, what was delivered, and how that reaches the mailboxes. Nothing here
+//! waits: every method runs under the room's lock, and what takes time is done by the rooms' futures.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::Mailbox;
+use super::roster::{Announcement, Announcer, Roster, Told};
+use super::tail::{Arrival, Splice, Tail};
+use crate::domain::{Entry, Millis, Position, RoomId, User, UserId};
+use crate::protocol::{Event, MemberView, native};
+use crate::store::{Members, Page, PresenceChange, Publication, Reset};
+
+/// Publications that are kept while a room is being opened; beyond it the room is read once more.
+const OPENING_CAPACITY: usize = 1_024;
+
+/// Events are joined into frames of up to this many bytes, once for all members.
+const FRAME_BYTES: usize = 16 * 1024;
+
+/// Typing is announced at most once in this time per user and room.
+const TYPING_INTERVAL_MS: Millis = 3_000;
+
+/// A room that somebody here is in, or was until lately.
+#[derive(Debug)]
+pub struct Room {
+    /// Its name.
+    pub id: RoomId,
+    state: Mutex<State>,
+    /// Woken when the room was opened or couldn't be, and when it was healed or couldn't be.
+    pub changed: Notify,
+}
+
+impl Room {
+    /// A room that isn't subscribed yet.
+    pub fn new(id: RoomId, tail_entries: usize) -> Arc<Self> {
+        let state = State {
+            phase: Phase::Closed,
+            tail: Tail::new(tail_entries, Position::ZERO, Vec::new()),
+            roster: Roster::Counted(0),
+            roster_version: 0,
+            announcer: Announcer::default(),
+            announce_scheduled: false,
+            seats: HashMap::new(),
+            live: Vec::new(),
+            locals: HashMap::new(),
+            pins: 0,
+            absences: 0,
+            catch_ups: 0,
+            healing: Healing::Idle,
+            healed_at: None,
+        };
+        Arc::new(Self { id, state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// The room's state, locked.
+    pub fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that changes about a room.
+#[derive(Debug)]
+pub struct State {
+    /// Whether publications come in.
+    pub phase: Phase,
+    /// What was delivered.
+    pub tail: Tail,
+    /// The members over all instances.
+    pub roster: Roster,
+    /// Counts the changes of the roster.
+    pub roster_version: u64,
+    announcer: Announcer,
+    announce_scheduled: bool,
+    seats: HashMap<u64, Seat>,
+    live: Vec<Arc<Mailbox>>,
+    locals: HashMap<UserId, Local>,
+    /// Joins under way; the room isn't forgotten meanwhile.
+    pub pins: usize,
+    absences: u64,
+    catch_ups: u64,
+    /// Whether the log is being read to fill a gap.
+    pub healing: Healing,
+    /// When that was last done because of a doubt, not a gap.
+    pub healed_at: Option<Millis>,
+}
+
+/// Whether a room's publications come in.
+#[derive(Debug)]
+pub enum Phase {
+    /// Not subscribed.
+    Closed,
+    /// Being subscribed and read; what comes in meanwhile waits here.
+    Opening {
+        /// In order.
+        waiting: Vec<Publication>,
+        /// More came than could wait.
+        overflowed: bool,
+    },
+    /// Subscribed; `tail` and `roster` are valid.
+    Open,
+}
+
+/// Whether the log is being read because something is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Healing {
+    /// No.
+    Idle,
+    /// Yes.
+    Running,
+    /// Yes, and something else was missed since: read again.
+    Again,
+}
+
+/// A socket in the room.
+#[derive(Debug)]
+struct Seat {
+    mailbox: Arc<Mailbox>,
+    user: UserId,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Gets what the room gets; its index in `live`.
+    Live(usize),
+    /// Still reads the log; the number of the reading that may seat it.
+    CatchingUp(u64),
+}
+
+/// A user with sockets in the room on this instance, or one whose last socket ended less than the grace ago.
+#[derive(Debug)]
+struct Local {
+    /// Sockets in the room and joins under way.
+    holds: usize,
+    sockets: Vec<u64>,
+    /// The number of the absence, while there are no holds.
+    absence: Option<u64>,
+    typing_at: Option<Millis>,
+}
+
+/// Settings that decide how presence is told.
+#[derive(Debug, Clone, Copy)]
+pub struct PresenceRules {
+    /// Members are listed up to this many.
+    pub list_up_to: usize,
+    /// And again once there are at most this many.
+    pub list_again_at: usize,
+    /// Least time between two tellings of changes.
+    pub coalesce_ms: Millis,
+    /// Least time between two tellings of a count.
+    pub count_interval_ms: Millis,
+}
+
+/// What is to be done about presence after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresenceDue {
+    /// Nothing.
+    Nothing,
+    /// Tell it at this time.
+    At(Millis),
+    /// Read the members: the room is small enough to be listed again.
+    Relist,
+}
+
+impl State {
+    /// Whether nobody needs the room.
+    pub fn is_unused(&self) -> bool {
+        self.pins == 0 && self.seats.is_empty() && self.locals.is_empty()
+    }
+
+    /// Whether the room has neither entries nor members.
+    pub fn is_new(&self) -> bool {
+        self.tail.position().offset == 0 && self.roster.count() == 0 && self.locals.is_empty()
+    }
+
+    /// Keeps a publication for later while the room is being opened. Returns it where it can be taken in now.
+    pub fn hold_back(&mut self, publication: Publication) -> Option<Publication> {
+        match &mut self.phase {
+            Phase::Open => Some(publication),
+            Phase::Closed => None,
+            Phase::Opening { waiting, overflowed } => {
+                if waiting.len() < OPENING_CAPACITY {
+                    waiting.push(publication);
+                } else {
+                    *overflowed = true;
+                }
+                None
+            }
+        }
+    }
+
+    /// The room was subscribed and read. Returns what came in meanwhile, and whether some of it was lost.
+    pub fn open(&mut self, page: Page, members: Members) -> (Vec<Publication>, bool) {
+        self.tail.restart(page.top, page.entries);
+        self.roster = Roster::new(members);
+        match std::mem::replace(&mut self.phase, Phase::Open) {
+            Phase::Opening { waiting, overflowed } => (waiting, overflowed),
+            Phase::Closed | Phase::Open => (Vec::new(), true),
+        }
+    }
+
+    /// Takes entries in, in order: delivers what follows. Returns what else has to be done: the worst of the arrivals.
+    pub fn arrive(&mut self, room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Arrival {
+        let mut worst = Arrival::Deliver;
+        let mut frames = Frames::default();
+        for entry in entries {
+            match self.tail.arrive(&entry) {
+                Arrival::Deliver => {
+                    if !self.live.is_empty() {
+                        frames.add(&Event::Entry { room: room.clone(), entry: Arc::clone(&entry) });
+                    }
+                    self.tail.push(entry);
+                }
+                Arrival::Repeat => {}
+                Arrival::Suspect if worst == Arrival::Deliver => worst = Arrival::Suspect,
+                Arrival::Suspect => {}
+                Arrival::Gap => worst = Arrival::Gap,
+            }
+        }
+        for frame in frames.finish() {
+            self.push_to_all(&frame);
+        }
+        worst
+    }
+
+    /// The log is another one, or what was missed is no longer kept: everybody who is live starts from the newest page.
+    pub fn reset(&mut self, room: &RoomId, reason: Reset, page: &Page) {
+        self.tail.restart(page.top, page.entries.clone());
+        if !self.live.is_empty() {
+            self.push_to_all(&frame(&reset_event(room, reason, page)));
+        }
+    }
+
+    /// A user is about to be in the room. Returns whether the store has to be told.
+    pub fn hold(&mut self, user: &UserId) -> bool {
+        let local = self.locals.entry(user.clone()).or_insert(Local {
+            holds: 0,
+            sockets: Vec::new(),
+            absence: None,
+            typing_at: None,
+        });
+        let unknown = local.holds == 0 && local.absence.is_none();
+        local.holds += 1;
+        local.absence = None;
+        unknown
+    }
+
+    /// A hold ends. Where it was the user's last: the number of the absence that begins.
+    pub fn release(&mut self, user: &UserId) -> Option<u64> {
+        let local = self.locals.get_mut(user)?;
+        local.holds = local.holds.saturating_sub(1);
+        if local.holds > 0 {
+            return None;
+        }
+        self.absences += 1;
+        local.absence = Some(self.absences);
+        local.absence
+    }
+
+    /// The absence is over. Returns whether the user left by it: they may be back.
+    pub fn end_absence(&mut self, user: &UserId, absence: u64) -> bool {
+        let left = self.locals.get(user).is_some_and(|local| local.absence == Some(absence));
+        if left {
+            self.locals.remove(user);
+        }
+        left
+    }
+
+    /// Users of this instance who are in the room now.
+    pub fn present(&self) -> impl Iterator<Item = &UserId> {
+        self.locals.iter().filter(|(_, local)| local.holds > 0).map(|(user, _)| user)
+    }
+
+    /// Gives a socket its place at a position that it has reached by what was put into its mailbox. The user must have
+    /// a hold for it.
+    pub fn seat(&mut self, room: &RoomId, mailbox: &Arc<Mailbox>, user: &User, from: Position) -> Seating {
+        match self.tail.splice(from) {
+            Splice::Live(rest) => {
+                let mut frames = Frames::default();
+                for entry in rest {
+                    frames.add(&Event::Entry { room: room.clone(), entry });
+                }
+                frames.finish().into_iter().for_each(|frame| mailbox.push(frame));
+                self.take_place(mailbox, user, None);
+                self.announcer.newcomer(mailbox.id());
+                Seating::Live
+            }
+            Splice::Behind => {
+                self.catch_ups += 1;
+                self.take_place(mailbox, user, Some(self.catch_ups));
+                Seating::CatchingUp(self.catch_ups)
+            }
+            Splice::Ahead | Splice::Diverged => Seating::Elsewhere,
+        }
+    }
+
+    /// Whether a reading may still seat its socket: the socket may have left, or joined afresh.
+    pub fn is_catching_up(&self, socket: u64, reading: u64) -> bool {
+        self.seats.get(&socket).is_some_and(|seat| seat.place == Place::CatchingUp(reading))
+    }
+
+    /// Whether a socket has a place, and so a hold of its own.
+    pub fn has_seat(&self, socket: u64) -> bool {
+        self.seats.contains_key(&socket)
+    }
+
+    /// Gives a socket a place: a live one, or that of a reading. An earlier place is given up.
+    fn take_place(&mut self, mailbox: &Arc<Mailbox>, user: &User, reading: Option<u64>) {
+        self.leave_place(mailbox.id());
+        let place = match reading {
+            Some(reading) => Place::CatchingUp(reading),
+            None => {
+                self.live.push(Arc::clone(mailbox));
+                Place::Live(self.live.len() - 1)
+            }
+        };
+        let seat = Seat { mailbox: Arc::clone(mailbox), user: user.id.clone(), place };
+        if self.seats.insert(mailbox.id(), seat).is_none()
+            && let Some(local) = self.locals.get_mut(&user.id)
+        {
+            local.sockets.push(mailbox.id());
+        }
+    }
+
+    fn leave_place(&mut self, socket: u64) {
+        let Some(Seat { place: Place::Live(index), .. }) = self.seats.get(&socket) else { return };
+        let index = *index;
+        self.live.swap_remove(index);
+        if let Some(moved) = self.live.get(index)
+            && let Some(seat) = self.seats.get_mut(&moved.id())
+        {
+            seat.place = Place::Live(index);
+        }
+    }
+
+    /// Takes a socket out. Returns whether it was in.
+    pub fn unseat(&mut self, socket: u64) -> bool {
+        self.leave_place(socket);
+        let Some(seat) = self.seats.remove(&socket) else { return false };
+        if let Some(local) = self.locals.get_mut(&seat.user) {
+            local.sockets.retain(|other| *other != socket);
+        }
+        true
+    }
+
+    /// What a client that joins is told of the members; it is one of them, even where its announcement is still under
+    /// way.
+    pub fn view_with(&mut self, user: &User) -> MemberView {
+        if let Roster::Listed(list) = &mut self.roster {
+            list.entry(user.id.clone()).or_insert_with(|| user.clone());
+        }
+        self.roster.view()
+    }
+
+    /// Takes a change of presence in.
+    pub fn presence(&mut self, change: &PresenceChange, rules: PresenceRules) -> PresenceDue {
+        self.roster_version += 1;
+        let was_listed = matches!(self.roster, Roster::Listed(_));
+        self.roster.apply(change, rules.list_up_to);
+        let interval_ms = match &self.roster {
+            Roster::Listed(_) => {
+                self.announcer.note(change);
+                rules.coalesce_ms
+            }
+            Roster::Counted(count) => {
+                if !was_listed && *count <= rules.list_again_at as u64 {
+                    return PresenceDue::Relist;
+                }
+                rules.count_interval_ms
+            }
+        };
+        if std::mem::replace(&mut self.announce_scheduled, true) {
+            return PresenceDue::Nothing;
+        }
+        PresenceDue::At(self.announcer.due(interval_ms))
+    }
+
+    /// Tells the clients who came and went, or how many there are.
+    pub fn announce(&mut self, room: &RoomId, now: Millis) {
+        self.announce_scheduled = false;
+        let member_count = self.roster.count();
+        if matches!(self.roster, Roster::Counted(_)) {
+            self.announcer.clear(now);
+            self.push_to_all(&frame(&presence(room, Told::default(), None, member_count)));
+            return;
+        }
+        if !self.announcer.is_pending() {
+            return;
+        }
+        let locals = &self.locals;
+        let own = |user: &UserId| locals.get(user).map(|local| local.sockets.clone()).unwrap_or_default();
+        let Announcement { all, special } = self.announcer.tell(now, own);
+        let to_all = (!all.is_empty()).then(|| frame(&presence(room, all, None, member_count)));
+        if special.is_empty() {
+            if let Some(to_all) = to_all {
+                self.push_to_all(&to_all);
+            }
+            return;
+        }
+        let mut special: HashMap<u64, Told> = special.into_iter().collect();
+        for mailbox in &self.live {
+            match special.remove(&mailbox.id()) {
+                None => to_all.iter().for_each(|frame| mailbox.push(frame.clone())),
+                Some(told) if told.is_empty() => {}
+                Some(told) => mailbox.push(frame(&presence(room, told, None, member_count))),
+            }
+        }
+    }
+
+    /// The members were read again: tells what was missed; a room that was only counted is listed again.
+    pub fn replace_roster(&mut self, room: &RoomId, members: Members) {
+        let now = Roster::new(members);
+        let before = std::mem::replace(&mut self.roster, now);
+        let count = self.roster.count();
+        match (&before, &self.roster) {
+            (Roster::Counted(_), Roster::Listed(list)) => {
+                let members = list.values().cloned().collect();
+                self.push_to_all(&frame(&presence(room, Told::default(), Some(members), count)));
+            }
+            (_, Roster::Counted(_)) if before.count() != count => {
+                self.push_to_all(&frame(&presence(room, Told::default(), None, count)));
+            }
+            _ => {
+                let (joined, left) = before.difference(&self.roster);
+                let told = Told { joined, left };
+                if !told.is_empty() {
+                    self.push_to_all(&frame(&presence(room, told, None, count)));
+                }
+            }
+        }
+    }
+
+    /// Whether the user's typing may be announced now.
+    pub fn may_announce_typing(&mut self, user: &UserId, now: Millis) -> bool {
+        let Some(local) = self.locals.get_mut(user) else { return false };
+        let may = local.typing_at.is_none_or(|at| now >= at + TYPING_INTERVAL_MS);
+        if may {
+            local.typing_at = Some(now);
+        }
+        may
+    }
+
+    /// Tells everybody but the user themselves that they type.
+    pub fn typing(&self, room: &RoomId, user: User) {
+        let own = self.locals.get(&user.id).map(|local| local.sockets.clone()).unwrap_or_default();
+        let frame = frame(&Event::Typing { room: room.clone(), user });
+        for mailbox in self.live.iter().filter(|mailbox| !own.contains(&mailbox.id())) {
+            mailbox.push(frame.clone());
+        }
+    }
+
+    /// Tells the user's other sockets how far they read.
+    pub fn read(&self, room: &RoomId, user: &UserId, offset: u64, origin: u64) {
+        let others = self.sockets_of(user).filter(|mailbox| mailbox.id() != origin);
+        let mut encoded: Option<Bytes> = None;
+        for mailbox in others {
+            let frame = encoded.get_or_insert_with(|| frame(&Event::Read { room: room.clone(), offset }));
+            mailbox.push(frame.clone());
+        }
+    }
+
+    /// The mailboxes of a user's sockets here that are live.
+    pub fn sockets_of<'a>(&'a self, user: &UserId) -> impl Iterator<Item = &'a Arc<Mailbox>> {
+        let sockets = self.locals.get(user).map_or(&[][..], |local| &local.sockets);
+        sockets.iter().filter_map(|socket| self.seats.get(socket)).map(|seat| &seat.mailbox)
+    }
+
+    fn push_to_all(&self, frame: &Bytes) {
+        for mailbox in &self.live {
+            mailbox.push(frame.clone());
+        }
+    }
+}
+
+/// Where a socket was seated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seating {
+    /// It gets what the room gets.
+    Live,
+    /// The log has to be read on, by the reading of this number.
+    CatchingUp(u64),
+    /// It is ahead of the room, or in another log: the room has to be healed first. Nothing was changed.
+    Elsewhere,
+}
+
+/// The `reset` event for a page.
+pub fn reset_event(room: &RoomId, reason: Reset, page: &Page) -> Event {
+    Event::Reset {
+        room: room.clone(),
+        reason: reason.as_str(),
+        position: end_of(page),
+        entries: page.entries.clone(),
+        oldest: page.oldest,
+    }
+}
+
+/// The position of a client that has a page.
+pub fn end_of(page: &Page) -> Position {
+    page.entries.last().map_or(page.top, |entry| entry.position())
+}
+
+/// Encodes one event.
+pub fn frame(event: &Event) -> Bytes {
+    let mut out = Vec::with_capacity(256);
+    native::encode(event, &mut out);
+    out.into()
+}
+
+fn presence(room: &RoomId, told: Told, members: Option<Vec<User>>, member_count: u64) -> Event {
+    Event::Presence { room: room.clone(), joined: told.joined, left: told.left, members, member_count }
+}
+
+/// Events joined into as few frames as their size allows.
+#[derive(Default)]
+pub struct Frames {
+    full: Vec<Bytes>,
+    open: Vec<u8>,
+}
+
+impl Frames {
+    /// Adds an event.
+    pub fn add(&mut self, event: &Event) {
+        if self.open.len() >= FRAME_BYTES {
+            self.full.push(std::mem::take(&mut self.open).into());
+        }
+        if !self.open.is_empty() {
+            self.open.push(b'\n');
+        }
+        native::encode(event, &mut self.open);
+    }
+
+    /// The frames.
+    pub fn finish(mut self) -> Vec<Bytes> {
+        if !self.open.is_empty() {
+            self.full.push(self.open.into());
+        }
+        self.full
+    }
+}
