@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod bucket;
 pub mod domain;
+pub mod meter;
 pub mod protocol;
 pub mod rooms;
 pub mod session;

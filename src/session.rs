@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::bucket::Bucket;
 use crate::domain::{Draft, Limits, Millis, RoomId, Since, User, UserName};
 use crate::protocol::{Close, Code, Command, CommandId, Event, Goaway, Refused, Request, Token};
 
@@ -443,44 +444,4 @@ fn not_joined(out: &mut Vec<Action>, id: Option<CommandId>) {
 fn store_away(out: &mut Vec<Action>, id: Option<CommandId>) {
     let refused = Refused::new(id, Code::Unavailable, "the store can't be reached: retry, a send with the same key");
     refuse(out, refused.retry_in(STORE_AWAY_RETRY_MS));
-}
-
-/// A rate with a burst: GCRA, so one number is the whole state.
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    /// Nanoseconds that one token takes to come back.
-    interval: u64,
-    /// Nanoseconds that a full bucket holds.
-    capacity: u64,
-    /// When the bucket will be full again.
-    full_at: u64,
-}
-
-const NANOS_PER_MILLI: u64 = 1_000_000;
-
-impl Bucket {
-    fn new(tokens: u64, per_ms: Millis, burst: u64, now: Millis) -> Self {
-        let interval = per_ms.saturating_mul(NANOS_PER_MILLI) / tokens.max(1);
-        Self { interval, capacity: interval.saturating_mul(burst.max(1)), full_at: now.saturating_mul(NANOS_PER_MILLI) }
-    }
-
-    /// Takes a token, or says in how many milliseconds there will be one.
-    fn take(&mut self, now: Millis) -> Result<(), Millis> {
-        let wait = self.wait(now);
-        if wait > 0 {
-            return Err(wait);
-        }
-        self.full_at = self.full_at.max(now.saturating_mul(NANOS_PER_MILLI)) + self.interval;
-        Ok(())
-    }
-
-    fn wait(&self, now: Millis) -> Millis {
-        let now = now.saturating_mul(NANOS_PER_MILLI);
-        let full_at = self.full_at.max(now) + self.interval;
-        full_at.saturating_sub(now).saturating_sub(self.capacity).div_ceil(NANOS_PER_MILLI)
-    }
-
-    const fn give_back(&mut self) {
-        self.full_at = self.full_at.saturating_sub(self.interval);
-    }
 }
