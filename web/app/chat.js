@@ -1,0 +1,447 @@
+/**
+ * The chat screen: which room is open, and how its parts hear of each other. The parts draw; the client speaks.
+ * @module
+ */
+
+import { Actions } from './actions.js';
+import { addressOf, readAddress, wantsProof } from './address.js';
+import { Attention } from './attention.js';
+import { Composer } from './composer.js';
+import { ask, askLine, pickEmoji, showHelp } from './dialogs.js';
+import { h, iconButton, isolated } from './dom.js';
+import { forgetful, recall, remember } from './memory.js';
+import { peopleList, typingLine } from './people.js';
+import { Proof } from './proof.js';
+import { roomList, unreadIn } from './rooms.js';
+import { StatusLine } from './statusline.js';
+import { REFUSALS, resetText } from './texts.js';
+import { nextTheme, themeName } from './theme.js';
+import { Timeline } from './timeline.js';
+
+/** Lists are drawn at most once in so many milliseconds. */
+const LISTS_EVERY_MS = 250;
+/** New messages are read out at most once in so many milliseconds. */
+const ANNOUNCE_EVERY_MS = 2000;
+
+export class Chat {
+  /** @type {import('../client/index.js').Room} */
+  room;
+  /** @type {Timeline} */
+  timeline;
+  #off = [];
+  #listsTimer = 0;
+  #notes = new Map();
+  #announcing = 0;
+  /** @type {string[]} */
+  #unsaid = [];
+
+  /**
+   * @param {HTMLElement} root
+   * @param {import('../client/index.js').Client} client
+   * @param {{ signOut: (notice?: string) => void, firstRoom: string }} options
+   */
+  constructor(root, client, { signOut, firstRoom }) {
+    this.client = client;
+    this.signOut = signOut;
+    this.composer = new Composer({
+      limit: () => client.limits.text_chars,
+      submit: (text, about) => this.#submit(text, about),
+      typing: () => this.room.typing(),
+      editLast: () => this.#editLast(),
+    });
+    this.status = new StatusLine(client, (action) => (action === 'signin' ? signOut() : client.status.state === 'offline' ? client.nudge() : client.connect()));
+    this.attention = new Attention(client, { shown: () => this.#moved() });
+    this.#build(root);
+    this.#off.push(
+      client.on('status', () => this.timeline.outboxChanged()),
+      client.on('outbox', () => this.#outboxChanged()),
+      client.on('trouble', (error) => this.#trouble(error)),
+      client.on('durability', (mode) => this.note('durability', mode === 'memory'
+        ? 'This server keeps messages in its memory only: they are gone when it restarts.' : '', true)),
+    );
+    this.stop = new AbortController();
+    matchMedia('(max-width: 999px)').addEventListener('change', ({ matches }) => {
+      if (matches) this.people.hidden = true;
+      this.#drawLists();
+    }, { signal: this.stop.signal });
+    addEventListener('hashchange', () => this.#followAddress(), { signal: this.stop.signal });
+    document.addEventListener('keydown', (event) => this.#key(event), { signal: this.stop.signal });
+    const names = [...new Set([...recall('rooms', []), firstRoom])].filter((name) => typeof name === 'string').slice(-50);
+    for (const name of names) this.#join(name);
+    this.open(this.#join(firstRoom), readAddress().at);
+  }
+
+  destroy() {
+    for (const off of this.#off) off();
+    this.stop.abort();
+    this.status.destroy();
+    this.attention.destroy();
+    this.proof?.destroy();
+    this.timeline?.destroy();
+    clearTimeout(this.#listsTimer);
+  }
+
+  #build(root) {
+    this.rooms = h('ul', { class: 'room-list' });
+    this.people = h('aside', { id: 'people', class: 'people-panel', 'aria-label': 'People', hidden: recall('people', true) === false || innerWidth < 1000 });
+    this.title = h('h1', {});
+    this.count = h('button', { type: 'button', class: 'count', 'aria-controls': 'people', onclick: () => this.#togglePeople() });
+    this.notes = h('div', { class: 'notes' });
+    this.place = h('div', { class: 'place' });
+    this.latest = h('button', { type: 'button', class: 'latest', hidden: true, onclick: () => this.timeline.toEnd() });
+    this.typing = h('p', { class: 'typing' });
+    this.menu = h('div', { id: 'menu', class: 'menu', popover: 'auto', role: 'group', 'aria-label': 'Menu' });
+    this.menu.addEventListener('toggle', (event) => event.newState === 'open' && this.#fillMenu());
+    this.nav = h('nav', { id: 'rooms', class: 'rooms-panel', 'aria-label': 'Rooms' },
+      h('div', { class: 'panel-head' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), h('h2', {}, 'Rooms'), iconButton('plus', 'Join another room', () => void this.#another())),
+      this.rooms);
+    this.shell = h('div', { class: 'shell' }, this.nav,
+      h('div', { class: 'middle' },
+        h('header', { class: 'bar' },
+          iconButton('rooms', 'Rooms', () => this.shell.classList.toggle('rooms-open'), { class: 'icon-button only-narrow' }),
+          this.title, this.status.chip, this.count, h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Menu', title: 'Menu', popoverTargetElement: this.menu }, '⋯')),
+        this.menu, this.status.element, this.notes, this.place, this.latest, this.typing, this.composer.element),
+      this.people);
+    if (wantsProof()) {
+      this.proof = new Proof(this.client, () => this.room);
+      this.shell.querySelector('.middle').insertBefore(this.proof.element, this.notes);
+    }
+    root.replaceChildren(this.shell);
+  }
+
+  #fillMenu() {
+    const item = (text, onclick) => h('button', {
+      type: 'button',
+      onclick: () => {
+        this.menu.hidePopover();
+        onclick();
+      },
+    }, text);
+    this.menu.replaceChildren(
+      h('p', { class: 'hint' }, 'Signed in as ', isolated(this.client.name)),
+      item('Change name…', () => void this.#rename()),
+      item(`Appearance: ${themeName()}`, () => nextTheme()),
+      item(this.attention.notifying ? 'Turn notifications off' : 'Notify me of new messages', () => void this.attention.toggle()),
+      item('Keys and help', () => void showHelp()),
+      item('Sign out…', () => void this.#leaveAll()),
+    );
+  }
+
+  // --- rooms
+
+  /** @returns {import('../client/index.js').Room} */
+  #join(name) {
+    const known = [...this.client.rooms.values()].find((room) => room.name === name.normalize('NFC').trim());
+    if (known) return known;
+    const room = this.client.join(name);
+    room.on('entries', ({ added, how }) => how === 'live' && this.#arrived(room, added));
+    room.on('entries', () => this.#listsSoon());
+    room.on('read', () => this.#listsSoon());
+    room.on('reset', ({ reason }) => this.#reset(room, reason));
+    room.on('presence', () => room === this.room && this.#peopleSoon());
+    room.on('typing', () => room === this.room && this.#drawTyping());
+    room.on('state', (state) => this.#roomState(room, state));
+    this.#rememberRooms();
+    return room;
+  }
+
+  /**
+   * @param {import('../client/index.js').Room} room
+   * @param {number} [at] a message to show
+   */
+  open(room, at) {
+    this.shell.classList.remove('rooms-open');
+    if (this.room !== room) {
+      this.room = room;
+      this.timeline?.destroy();
+      this.note('reset', '');
+      this.timeline = new Timeline(room, {
+        me: () => this.client.user ?? { id: '', name: this.client.name },
+        outbox: () => this.client.outbox,
+        online: () => this.client.status.state === 'live',
+        acts: {
+          goTo: (offset) => void this.#goTo(offset),
+          react: (message, emoji, on) => this.#act(() => room.react(message.offset, emoji, on)),
+          retry: (key) => void this.client.retry(key),
+          discard: (item) => this.#takeBack(item),
+        },
+        moved: () => this.#moved(),
+        failed: (error) => this.#trouble(error),
+      });
+      this.place.replaceChildren(this.timeline.element);
+      this.actions = new Actions(this.timeline.element, {
+        message: (offset) => room.log.message(offset),
+        me: () => this.client.user?.id ?? '',
+        act: (what, message, emoji) => void this.#do(what, message, emoji),
+      });
+      if (room.readOffset > 0 && unreadIn(room, this.client.user?.id ?? '').count) this.timeline.markNewAfter(room.readOffset);
+      this.timeline.toEnd();
+      this.composer.open(room.name);
+      remember('room', room.name);
+    }
+    if (readAddress().room !== room.name || at === undefined) history.replaceState(null, '', location.search + addressOf(room.name, at));
+    this.title.replaceChildren(isolated(room.name));
+    this.#drawLists();
+    this.#drawTyping();
+    this.#moved();
+    if (at) void this.#goTo(at);
+    else if (matchMedia('(pointer: fine)').matches) this.composer.box.focus();
+  }
+
+  #followAddress() {
+    const { room, at } = readAddress();
+    if (room) this.open(this.#join(room), at);
+  }
+
+  async #another() {
+    const name = await askLine('Join a room', 'Room', 'Join', this.client.limits.room_chars);
+    if (name) this.open(this.#join(name));
+  }
+
+  #leave(room) {
+    room.leave();
+    this.#rememberRooms();
+    if (room === this.room) this.open(this.client.rooms.values().next().value);
+    else this.#drawLists();
+  }
+
+  #rememberRooms() {
+    remember('rooms', [...this.client.rooms.keys()]);
+  }
+
+  /** @param {string} state */
+  #roomState(room, state) {
+    if (state === 'refused') {
+      this.#rememberRooms();
+      if (room === this.room) this.note('room', REFUSALS[room.refusedBy] ?? 'This room can’t be opened.');
+      else this.#trouble(new Error(`${room.name}: ${REFUSALS[room.refusedBy]}`));
+      return;
+    }
+    if (state === 'live') {
+      this.#rememberRooms();
+      if (room === this.room) {
+        this.note('room', '');
+        this.title.replaceChildren(isolated(room.name));
+        this.timeline.redraw();
+      }
+    }
+    this.#listsSoon();
+  }
+
+  #reset(room, reason) {
+    const text = resetText(reason);
+    if (room === this.room && text) this.note('reset', text, true);
+    if (reason === 'first' && room.readOffset === 0 && room !== this.room) room.read(room.log.position.offset);
+    this.#listsSoon();
+    this.#peopleSoon();
+  }
+
+  // --- what arrives
+
+  #arrived(room, added) {
+    const others = added.filter((entry) => entry.type === 'message' && entry.user.id !== this.client.user?.id);
+    if (others.length === 0) return;
+    for (const entry of others.slice(-3)) this.attention.tell(room.name, entry, () => this.open(room));
+    if (room === this.room) this.#announce(others);
+  }
+
+  /** Reads new messages out, a few at a time; older pages are never read. */
+  #announce(entries) {
+    this.#unsaid.push(...entries.map((entry) => `${entry.user.name}: ${entry.text ?? ''}`));
+    if (this.#announcing) return;
+    this.#announcing = setTimeout(() => {
+      this.#announcing = 0;
+      const texts = this.#unsaid.splice(0);
+      const line = texts.length > 3 ? `${texts.length} new messages` : texts.join('. ');
+      document.getElementById('announcer').replaceChildren(line.slice(0, 500));
+    }, ANNOUNCE_EVERY_MS);
+  }
+
+  /** The reader moved, or something arrived: the read mark, the button to the end, the title. */
+  #moved() {
+    const { timeline, room } = this;
+    if (!timeline) return;
+    if (timeline.atEnd && !document.hidden && room.log.position.offset > room.readOffset) room.read(room.log.position.offset);
+    this.latest.hidden = timeline.atEnd;
+    const { unseen } = timeline;
+    this.latest.textContent = unseen ? `↓ ${unseen} new` : '↓ Latest';
+    this.#listsSoon();
+  }
+
+  #listsSoon() {
+    this.#listsTimer ||= setTimeout(() => this.#drawLists(), LISTS_EVERY_MS);
+  }
+
+  #peopleSoon() {
+    this.#listsSoon();
+  }
+
+  #drawLists() {
+    clearTimeout(this.#listsTimer);
+    this.#listsTimer = 0;
+    if (!this.room) return;
+    const rooms = [...this.client.rooms.values()];
+    const me = this.client.user?.id ?? '';
+    const inside = this.rooms.contains(document.activeElement) ? document.activeElement.closest('li') : undefined;
+    const index = inside ? [...this.rooms.children].indexOf(inside) : -1;
+    const focusClass = document.activeElement?.className;
+    this.rooms.replaceChildren(...roomList({ rooms, current: this.room, me, open: (room) => this.open(room), leave: (room) => this.#leave(room) }));
+    if (index >= 0) [...(this.rooms.children[index]?.querySelectorAll('button') ?? [])].find((button) => button.className === focusClass)?.focus();
+    if (!this.people.hidden) this.people.replaceChildren(...peopleList(this.room, me));
+    const { memberCount } = this.room;
+    this.count.textContent = memberCount ? `${memberCount} here` : '';
+    this.count.hidden = !memberCount;
+    this.count.setAttribute('aria-expanded', String(!this.people.hidden));
+    const unread = rooms.reduce((sum, room) => sum + unreadIn(room, me).count, 0);
+    this.attention.title(this.room.name, unread);
+  }
+
+  #drawTyping() {
+    this.typing.replaceChildren(...typingLine(this.room.typists.filter(({ id }) => id !== this.client.user?.id)));
+  }
+
+  #togglePeople() {
+    this.people.hidden = !this.people.hidden;
+    remember('people', !this.people.hidden);
+    this.#drawLists();
+  }
+
+  #outboxChanged() {
+    this.timeline?.outboxChanged();
+    const foreign = this.client.outbox.filter((item) => item.user !== this.client.user?.id);
+    this.note('foreign', foreign.length && this.client.user ? `${foreign.length === 1 ? 'A message that was' : `${foreign.length} messages that were`} written here under another sign-in can’t be sent as you.` : '',
+      true, foreign.length ? ['Discard', () => foreign.forEach(({ key }) => this.client.discard(key))] : undefined);
+  }
+
+  // --- what people do
+
+  /** Runs something that may refuse its input at once. */
+  #act(run) {
+    try {
+      return run();
+    } catch (error) {
+      this.#trouble(error);
+      return undefined;
+    }
+  }
+
+  #submit(text, about) {
+    try {
+      if (about?.kind === 'edit') this.room.edit(about.message.offset, text);
+      else this.room.send(text, about ? { replyTo: about.message.offset } : {});
+    } catch (error) {
+      throw new Error(error.code === 'not_signed_in' ? 'Not signed in yet: wait for the first connection.' : REFUSALS[error.code] ?? error.message);
+    }
+    if (about?.kind !== 'edit') this.timeline.toEnd();
+  }
+
+  #editLast() {
+    const me = this.client.user?.id;
+    const last = this.room.log.messages().findLast((message) => message.user.id === me && !message.deleted);
+    if (last) this.composer.start('edit', last);
+  }
+
+  async #do(what, message, emoji) {
+    const { room } = this;
+    if (what === 'reply' || what === 'edit') return this.composer.start(what, message);
+    if (what === 'react') {
+      const mine = message.reactions.get(emoji)?.some(({ id }) => id === this.client.user?.id);
+      return this.#act(() => room.react(message.offset, emoji, !mine));
+    }
+    if (what === 'pick') {
+      const picked = await pickEmoji('React with');
+      return picked && this.#act(() => room.react(message.offset, picked, true));
+    }
+    if (what === 'delete') {
+      if (await ask('Delete this message?', 'Everybody will see that a message was deleted, and nobody what it said.', 'Delete')) {
+        this.#act(() => room.delete(message.offset));
+      }
+      return undefined;
+    }
+    const link = new URL(addressOf(room.name, message.offset), location.href).href;
+    try {
+      await navigator.clipboard.writeText(link);
+      this.note('copied', 'The link is copied.', true);
+      setTimeout(() => this.note('copied', ''), 3000);
+    } catch {
+      await askLine('Copy this link', 'Link', 'Done', 4096, link);
+    }
+    return undefined;
+  }
+
+  async #goTo(offset) {
+    try {
+      if (!await this.timeline.goTo(offset)) this.note('copied', 'That message is no longer kept.', true);
+    } catch (error) {
+      this.#trouble(error);
+    }
+  }
+
+  #takeBack(item) {
+    this.client.discard(item.key);
+    if (item.command.type === 'send') this.composer.giveBack(item.command.text);
+  }
+
+  async #rename() {
+    const name = await askLine('Change your name', 'Your name', 'Change', this.client.limits.name_chars, this.client.name);
+    if (!name) return;
+    try {
+      await this.client.rename(name);
+    } catch (error) {
+      this.#trouble(error);
+    }
+  }
+
+  async #leaveAll() {
+    const { length } = this.client.outbox;
+    const text = length ? `${length} of your messages are not sent yet. They stay in this browser, but can only be sent by this sign-in, which is forgotten now.`
+      : 'This browser forgets who you are here. Your messages stay in their rooms.';
+    if (await ask('Sign out?', text, 'Sign out')) this.signOut();
+  }
+
+  #key(event) {
+    if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
+      const rooms = [...this.client.rooms.values()];
+      const next = rooms[(rooms.indexOf(this.room) + (event.key === 'ArrowDown' ? 1 : -1) + rooms.length) % rooms.length];
+      if (next) this.open(next);
+      event.preventDefault();
+    } else if (event.key === '?' && !event.target.closest('input, textarea, dialog')) {
+      void showHelp();
+    } else if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
+      this.shell.classList.remove('rooms-open');
+      if (!event.defaultPrevented) this.composer.box.focus();
+    }
+  }
+
+  // --- notes
+
+  #trouble(error) {
+    if (error.code === 'disconnected') return; // the status line tells
+    this.note(`trouble ${error.code}`, error.code === 'storage'
+      ? 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.'
+      : REFUSALS[error.code] ?? error.message, true);
+  }
+
+  /**
+   * Says something above the messages, once for each name; an empty text takes it away.
+   * @param {string} name
+   * @param {string} text
+   * @param {boolean} [dismissible]
+   * @param {[string, () => void]} [action]
+   */
+  note(name, text, dismissible = false, action) {
+    this.#notes.get(name)?.remove();
+    this.#notes.delete(name);
+    if (!text) return;
+    const note = h('p', { class: 'note', role: 'status' }, h('span', {}, text),
+      action && h('button', { type: 'button', class: 'small', onclick: action[1] }, action[0]),
+      dismissible && iconButton('close', 'Dismiss', () => this.note(name, '')));
+    this.#notes.set(name, note);
+    this.notes.append(note);
+  }
+
+  /** Says what the browser can't do, where that matters. */
+  warnOfForgetfulness() {
+    if (forgetful) this.note('trouble storage', 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.', true);
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * A client for confab: rooms as logs, positions kept here, every send safe to repeat.
+ * @module
+ */
+
+export { Client } from './client.js';
+export { Room } from './room.js';
+export { Log } from './log.js';
+export { chainAfter, digest, verifyChain } from './chain.js';
+export { ConfabError, Disconnected, InvalidInput, Refusal } from './errors.js';
+export { StoreFailed, indexedDbStore, memoryStore, webStore } from './stores.js';
+
+/** @typedef {import('./client.js').Options} Options */
+/** @typedef {import('./client.js').Status} Status */
+/** @typedef {import('./client.js').State} State */
+/** @typedef {import('./log.js').Message} Message */
+/** @typedef {import('./outbox.js').Item} Item */
+/** @typedef {import('./outbox.js').Store} Store */
+/** @typedef {import('./wire.js').Entry} Entry */
+/** @typedef {import('./wire.js').Limits} Limits */
+/** @typedef {import('./wire.js').Position} Position */
+/** @typedef {import('./wire.js').User} User */

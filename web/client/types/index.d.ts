@@ -1,0 +1,16 @@
+export { Client } from "./client.js";
+export { Room } from "./room.js";
+export { Log } from "./log.js";
+export type Options = import("./client.js").Options;
+export type Status = import("./client.js").Status;
+export type State = import("./client.js").State;
+export type Message = import("./log.js").Message;
+export type Item = import("./outbox.js").Item;
+export type Store = import("./outbox.js").Store;
+export type Entry = import("./wire.js").Entry;
+export type Limits = import("./wire.js").Limits;
+export type Position = import("./wire.js").Position;
+export type User = import("./wire.js").User;
+export { chainAfter, digest, verifyChain } from "./chain.js";
+export { ConfabError, Disconnected, InvalidInput, Refusal } from "./errors.js";
+export { StoreFailed, indexedDbStore, memoryStore, webStore } from "./stores.js";
