@@ -3,6 +3,7 @@
 #![deny(missing_docs)]
 
 pub mod bucket;
+pub mod config;
 pub mod domain;
 pub mod meter;
 pub mod protocol;
