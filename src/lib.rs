@@ -1,4 +1,19 @@
-//! confab: multi-room realtime chat. A room is a log, a client is a position in it.
+//! confab: multi-room realtime chat. **A room is a log, a client is a position in it.**
+//!
+//! Messages take two paths, which cross in one place only, the merge of a join ([`rooms::tail::Tail::splice`]):
+//!
+//! ```text
+//! in :  socket -> protocol::native::decode -> session -> store.append
+//! out:  store feed -> rooms -> protocol::native::encode (once per room) -> mailbox -> socket
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`domain`] | names, positions, entries, limits: checked once, then always valid |
+//! | [`protocol`] | the words on the wire, and their JSON |
+//! | [`store`] | the contract of a store; the embedded one |
+//! | [`session`] | one client's state machine, without I/O, clock or runtime |
+//! | [`rooms`] | who is where on this instance; fan-out, healing, presence |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -250,7 +250,7 @@ impl Session {
             Request::Hello { name, token } => out.push(Action::SignIn { id, name, token }),
             Request::Pong => self.pong_by = None,
             Request::Join { room, since, limit } => {
-                self.join(Join { id, room, since, limit, may_create: false }, now, out)
+                self.join(Join { id, room, since, limit, may_create: false }, now, out);
             }
             Request::Leave { room } => match self.rooms.get_mut(&room) {
                 Some(membership) if membership.leave.is_none() && membership.joining > 0 => membership.leave = Some(id),

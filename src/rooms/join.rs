@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::try_join;
 
-use super::room::{Frames, Room, Seating, end_of, frame, reset_event};
+use super::room::{Room, Seating, end_of, entry_frames, frame, reset_event};
 use super::{Departure, JoinRequest, Mailbox, Rooms, Seated, refused_by_store};
 use crate::domain::{Millis, Position, RoomId, User};
 use crate::protocol::{Code, Event, Refused};
@@ -119,7 +119,8 @@ impl Entrance {
         let from = end_of(&page);
         // Seating pushes what follows the page, so whether something does is known only then, and the reply has to come
         // first: it is built on a copy of the decision.
-        let more = state.tail.splice(from).has_more()?;
+        let more = state.tail.splice(from, page.top).has_more()?;
+        let top = page.top;
         let reply = Event::Joined {
             id: request.id,
             room: self.room.id.clone(),
@@ -134,7 +135,7 @@ impl Entrance {
         };
         self.mailbox.push(frame(&reply));
         let had_seat = state.has_seat(self.mailbox.id());
-        let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from);
+        let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from, top);
         // From here on the seat has the hold; one that was there before had its own.
         self.holding = false;
         if had_seat {
@@ -142,7 +143,7 @@ impl Entrance {
         }
         match seating {
             Seating::CatchingUp(number) => Some(Some(Reading { number, from })),
-            Seating::Live | Seating::Elsewhere => Some(None),
+            Seating::Live | Seating::Disagree => Some(None),
         }
     }
 
@@ -165,12 +166,12 @@ impl Entrance {
                 from = self.push(&read);
                 let (After::Continued(page) | After::Reset(_, page)) = &read;
                 self.rooms.take_in(&self.room, &mut state, &page.entries);
-                state.seat(&self.room.id, &self.mailbox, &self.user, from)
+                state.seat(&self.room.id, &self.mailbox, &self.user, from, page.top)
             };
             match seating {
                 Seating::Live => return,
                 Seating::CatchingUp(next) => number = next,
-                Seating::Elsewhere => {
+                Seating::Disagree => {
                     // A store that is away fails this too; the next read waits for it.
                     let _ = self.rooms.heal(&self.room).await;
                 }
@@ -182,11 +183,8 @@ impl Entrance {
     fn push(&self, read: &After) -> Position {
         let page = match read {
             After::Continued(page) => {
-                let mut frames = Frames::default();
-                for entry in &page.entries {
-                    frames.add(&Event::Entry { room: self.room.id.clone(), entry: Arc::clone(entry) });
-                }
-                frames.finish().into_iter().for_each(|frame| self.mailbox.push(frame));
+                let frames = entry_frames(&self.room.id, page.entries.iter().cloned());
+                frames.into_iter().for_each(|frame| self.mailbox.push(frame));
                 page
             }
             After::Reset(reason, page) => {

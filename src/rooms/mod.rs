@@ -32,7 +32,7 @@ use crate::store::{
 };
 use agenda::{Agenda, Duty};
 use room::{Healing, Phase, PresenceDue, PresenceRules, Room, State};
-use tail::Arrival;
+use tail::Doubt;
 
 pub use mailbox::{Mailbox, Note, Taken};
 
@@ -474,10 +474,10 @@ impl Rooms {
 
     /// Takes entries in, from wherever they come, and starts healing where they don't follow.
     fn take_in(self: &Arc<Self>, room: &Arc<Room>, state: &mut State, entries: &[Arc<Entry>]) {
-        match state.arrive(&room.id, entries.iter().cloned()) {
-            Arrival::Deliver | Arrival::Repeat => {}
-            Arrival::Suspect => self.doubt(room, state),
-            Arrival::Gap => self.heal_soon(room, state),
+        match state.take(&room.id, entries.iter().cloned()) {
+            Doubt::None => {}
+            Doubt::Suspect => self.doubt(room, state),
+            Doubt::Gap => self.heal_soon(room, state),
         }
     }
 
@@ -563,8 +563,8 @@ impl Rooms {
             let mut state = room.lock();
             let behind = match read {
                 After::Continued(page) => {
-                    let arrival = state.arrive(&room.id, page.entries);
-                    arrival != Arrival::Gap && state.tail.position().offset < page.top.offset
+                    let doubt = state.take(&room.id, page.entries);
+                    doubt != Doubt::Gap && state.tail.position().offset < page.top.offset
                 }
                 // The position moved on by publications while this was read: the verdict was about another position.
                 After::Reset(..) if state.tail.position() != from => true,

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::Mailbox;
 use super::roster::{Announcement, Announcer, Roster, Told};
-use super::tail::{Arrival, Splice, Tail};
+use super::tail::{Doubt, Splice, Tail};
 use crate::domain::{Entry, Millis, Position, RoomId, User, UserId};
 use crate::protocol::{Event, MemberView, native};
 use crate::store::{Members, Page, PresenceChange, Publication, Reset};
@@ -202,28 +202,15 @@ impl State {
         }
     }
 
-    /// Takes entries in, in order: delivers what follows. Returns what else has to be done: the worst of the arrivals.
-    pub fn arrive(&mut self, room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Arrival {
-        let mut worst = Arrival::Deliver;
-        let mut frames = Frames::default();
-        for entry in entries {
-            match self.tail.arrive(&entry) {
-                Arrival::Deliver => {
-                    if !self.live.is_empty() {
-                        frames.add(&Event::Entry { room: room.clone(), entry: Arc::clone(&entry) });
-                    }
-                    self.tail.push(entry);
-                }
-                Arrival::Repeat => {}
-                Arrival::Suspect if worst == Arrival::Deliver => worst = Arrival::Suspect,
-                Arrival::Suspect => {}
-                Arrival::Gap => worst = Arrival::Gap,
+    /// Takes entries in, in order, and delivers what follows. Returns what else has to be done.
+    pub fn take(&mut self, room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Doubt {
+        let (deliver, doubt) = self.tail.take(entries);
+        if !self.live.is_empty() {
+            for frame in entry_frames(room, deliver) {
+                self.push_to_all(&frame);
             }
         }
-        for frame in frames.finish() {
-            self.push_to_all(&frame);
-        }
-        worst
+        doubt
     }
 
     /// The log is another one, or what was missed is no longer kept: everybody who is live starts from the newest page.
@@ -274,16 +261,19 @@ impl State {
         self.locals.iter().filter(|(_, local)| local.holds > 0).map(|(user, _)| user)
     }
 
-    /// Gives a socket its place at a position that it has reached by what was put into its mailbox. The user must have
-    /// a hold for it.
-    pub fn seat(&mut self, room: &RoomId, mailbox: &Arc<Mailbox>, user: &User, from: Position) -> Seating {
-        match self.tail.splice(from) {
+    /// Gives a socket its place at a position that it has reached by what was put into its mailbox; `top` is where the
+    /// reading that brought it there saw the log end. The user must have a hold for it.
+    pub fn seat(
+        &mut self,
+        room: &RoomId,
+        mailbox: &Arc<Mailbox>,
+        user: &User,
+        from: Position,
+        top: Position,
+    ) -> Seating {
+        match self.tail.splice(from, top) {
             Splice::Live(rest) => {
-                let mut frames = Frames::default();
-                for entry in rest {
-                    frames.add(&Event::Entry { room: room.clone(), entry });
-                }
-                frames.finish().into_iter().for_each(|frame| mailbox.push(frame));
+                entry_frames(room, rest).into_iter().for_each(|frame| mailbox.push(frame));
                 self.take_place(mailbox, user, None);
                 self.announcer.newcomer(mailbox.id());
                 Seating::Live
@@ -293,7 +283,7 @@ impl State {
                 self.take_place(mailbox, user, Some(self.catch_ups));
                 Seating::CatchingUp(self.catch_ups)
             }
-            Splice::Ahead | Splice::Diverged => Seating::Elsewhere,
+            Splice::Disagree => Seating::Disagree,
         }
     }
 
@@ -482,8 +472,8 @@ pub enum Seating {
     Live,
     /// The log has to be read on, by the reading of this number.
     CatchingUp(u64),
-    /// It is ahead of the room, or in another log: the room has to be healed first. Nothing was changed.
-    Elsewhere,
+    /// The room has to be brought up to date first. Nothing was changed.
+    Disagree,
 }
 
 /// The `reset` event for a page.
@@ -513,30 +503,21 @@ fn presence(room: &RoomId, told: Told, members: Option<Vec<User>>, member_count:
     Event::Presence { room: room.clone(), joined: told.joined, left: told.left, members, member_count }
 }
 
-/// Events joined into as few frames as their size allows.
-#[derive(Default)]
-pub struct Frames {
-    full: Vec<Bytes>,
-    open: Vec<u8>,
-}
-
-impl Frames {
-    /// Adds an event.
-    pub fn add(&mut self, event: &Event) {
-        if self.open.len() >= FRAME_BYTES {
-            self.full.push(std::mem::take(&mut self.open).into());
+/// The pushes of some entries, joined into as few frames as their size allows.
+pub fn entry_frames(room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Vec<Bytes> {
+    let mut full: Vec<Bytes> = Vec::new();
+    let mut open = Vec::new();
+    for entry in entries {
+        if open.len() >= FRAME_BYTES {
+            full.push(std::mem::take(&mut open).into());
         }
-        if !self.open.is_empty() {
-            self.open.push(b'\n');
+        if !open.is_empty() {
+            open.push(b'\n');
         }
-        native::encode(event, &mut self.open);
+        native::encode(&Event::Entry { room: room.clone(), entry }, &mut open);
     }
-
-    /// The frames.
-    pub fn finish(mut self) -> Vec<Bytes> {
-        if !self.open.is_empty() {
-            self.full.push(self.open.into());
-        }
-        self.full
+    if !open.is_empty() {
+        full.push(open.into());
     }
+    full
 }

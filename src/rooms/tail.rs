@@ -14,16 +14,21 @@ pub struct Tail {
     capacity: usize,
 }
 
-/// What to do with an entry that arrives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// It follows: deliver it.
-    Deliver,
-    /// It was delivered before: drop it.
-    Repeat,
-    /// It claims an offset that was delivered, and it isn't known to be the same: check the room, it may be a new log.
+/// What there is to do beside delivering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Doubt {
+    /// Nothing.
+    None,
+    /// An entry claims an offset that was delivered, and isn't known to be the same: check the room, it may be a new log.
     Suspect,
-    /// It doesn't follow: entries are missing before it, or the log is another one. Read what is missing.
+    /// An entry doesn't follow: others are missing before it, or the log is another one. Read what is missing.
+    Gap,
+}
+
+enum Arrival {
+    Follows,
+    Repeat,
+    Suspect,
     Gap,
 }
 
@@ -34,20 +39,18 @@ pub enum Splice {
     Live(Vec<Arc<Entry>>),
     /// The tail doesn't reach back to it: read the log from there.
     Behind,
-    /// It is beyond the room: this instance has to catch up first.
-    Ahead,
-    /// It is in another log than the room.
-    Diverged,
+    /// The room and the reading contradict each other: bring the room up to date, then read again.
+    Disagree,
 }
 
 impl Splice {
-    /// Whether entries follow; `None` where it can't be known before the room is healed.
+    /// Whether entries follow; `None` where it can't be known before the room is up to date.
     #[must_use]
     pub const fn has_more(&self) -> Option<bool> {
         match self {
             Self::Live(rest) => Some(!rest.is_empty()),
             Self::Behind => Some(true),
-            Self::Ahead | Self::Diverged => None,
+            Self::Disagree => None,
         }
     }
 }
@@ -74,12 +77,29 @@ impl Tail {
         self.position
     }
 
-    /// Decides about an entry that arrives. [`Arrival::Deliver`] has to be followed by [`Tail::push`].
-    #[must_use]
-    pub fn arrive(&self, entry: &Entry) -> Arrival {
+    /// Takes entries in, in the order they come, from a publication or a reading: says which of them are new and follow,
+    /// to be delivered in this order, and what else has to be done.
+    pub fn take(&mut self, entries: impl IntoIterator<Item = Arc<Entry>>) -> (Vec<Arc<Entry>>, Doubt) {
+        let mut deliver = Vec::new();
+        let mut doubt = Doubt::None;
+        for entry in entries {
+            match self.arrive(&entry) {
+                Arrival::Follows => {
+                    self.push(Arc::clone(&entry));
+                    deliver.push(entry);
+                }
+                Arrival::Repeat => {}
+                Arrival::Suspect => doubt = doubt.max(Doubt::Suspect),
+                Arrival::Gap => doubt = Doubt::Gap,
+            }
+        }
+        (deliver, doubt)
+    }
+
+    fn arrive(&self, entry: &Entry) -> Arrival {
         if entry.offset == self.position.offset + 1 {
             // Entry 1 follows the position before any log, whatever its start chain.
-            if self.position.offset == 0 || entry.prev == self.position.chain { Arrival::Deliver } else { Arrival::Gap }
+            if self.position.offset == 0 || entry.prev == self.position.chain { Arrival::Follows } else { Arrival::Gap }
         } else if entry.offset > self.position.offset {
             Arrival::Gap
         } else if self.at(entry.offset).is_some_and(|known| known.chain == entry.chain) {
@@ -90,7 +110,7 @@ impl Tail {
     }
 
     /// Appends the entry that follows. Texts that it withdraws are withdrawn here too.
-    pub fn push(&mut self, entry: Arc<Entry>) {
+    fn push(&mut self, entry: Arc<Entry>) {
         match entry.body {
             Body::Edited { target, .. } => self.withdraw(target, Withdrawal::Edited),
             Body::Deleted { target } => self.withdraw(target, Withdrawal::Deleted),
@@ -101,20 +121,22 @@ impl Tail {
         self.trim();
     }
 
-    /// What a client that has everything up to `from` needs to be live.
+    /// What a client that has everything up to `from` needs to be live, where the reading that brought it there saw the
+    /// log end at `top`.
     #[must_use]
-    pub fn splice(&self, from: Position) -> Splice {
-        if from.offset > self.position.offset {
-            return Splice::Ahead;
+    pub fn splice(&self, from: Position, top: Position) -> Splice {
+        if from.offset >= self.position.offset {
+            return if from == self.position { Splice::Live(Vec::new()) } else { Splice::Disagree };
         }
-        if from.offset == self.position.offset {
-            return if from == self.position { Splice::Live(Vec::new()) } else { Splice::Diverged };
+        match self.index(from.offset + 1) {
+            Some(index) if from.offset == 0 || self.entries[index].prev == from.chain => {
+                Splice::Live(self.entries.range(index..).cloned().collect())
+            }
+            Some(_) => Splice::Disagree,
+            // There is nothing to read up to the tail: the log may have been lost while the room stands where it was.
+            None if from == top => Splice::Disagree,
+            None => Splice::Behind,
         }
-        let Some(index) = self.index(from.offset + 1) else { return Splice::Behind };
-        if from.offset > 0 && self.entries[index].prev != from.chain {
-            return Splice::Diverged;
-        }
-        Splice::Live(self.entries.range(index..).cloned().collect())
     }
 
     fn at(&self, offset: u64) -> Option<&Arc<Entry>> {

@@ -1,0 +1,329 @@
+//! The merge of publications, readings and positions, against a naive model: whatever is lost, delayed, repeated,
+//! trimmed or replaced by another log, every client sees one contiguous log, and in the end all of it.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
+
+use std::sync::Arc;
+
+use confab::domain::{Body, Chain, Draft, Entry, Key, Position, Since, Text, User, UserId, UserName, Withdrawal};
+use confab::rooms::tail::{Doubt, Splice, Tail};
+use proptest::prelude::*;
+
+const PAGE: usize = 5;
+const TAIL: usize = 4;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Append,
+    Edit(usize),
+    /// The next publication under way arrives.
+    Arrive,
+    /// It is lost.
+    Lose,
+    /// An earlier one arrives once more.
+    Repeat(usize),
+    Trim(usize),
+    /// The log is replaced: a flush, or a failover that lost everything.
+    Replace,
+    /// The log loses its last entries; their offsets are given out again.
+    LoseTail(usize),
+    Join(From),
+}
+
+#[derive(Debug, Clone)]
+enum From {
+    Newest,
+    Start,
+    /// The position of some entry of this or an earlier log.
+    Seen(usize),
+    Future,
+    Garbage(u64),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let from = prop_oneof![
+        Just(From::Newest),
+        Just(From::Start),
+        any::<usize>().prop_map(From::Seen),
+        Just(From::Future),
+        (0u64..40).prop_map(From::Garbage),
+    ];
+    prop_oneof![
+        6 => Just(Op::Append),
+        1 => any::<usize>().prop_map(Op::Edit),
+        6 => Just(Op::Arrive),
+        1 => Just(Op::Lose),
+        1 => any::<usize>().prop_map(Op::Repeat),
+        1 => (0usize..6).prop_map(Op::Trim),
+        1 => Just(Op::Replace),
+        1 => (0usize..4).prop_map(Op::LoseTail),
+        3 => from.prop_map(Op::Join),
+    ]
+}
+
+/// The log as a naive list, with everything it ever gave out.
+struct Log {
+    entries: Vec<Arc<Entry>>,
+    trimmed: usize,
+    start: Chain,
+    logs: u64,
+    under_way: std::collections::VecDeque<Arc<Entry>>,
+    published: Vec<Arc<Entry>>,
+}
+
+enum Read {
+    Continued(Vec<Arc<Entry>>, Position),
+    Reset(Vec<Arc<Entry>>, Position),
+}
+
+impl Log {
+    fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            trimmed: 0,
+            start: Chain::from_bits(1),
+            logs: 1,
+            under_way: Default::default(),
+            published: Vec::new(),
+        }
+    }
+
+    fn top(&self) -> Position {
+        self.entries.last().map_or(Position::ZERO, |entry| entry.position())
+    }
+
+    fn append(&mut self, body: Body) {
+        let prev = self.entries.last().map_or(self.start, |entry| entry.chain);
+        let entry = Arc::new(Entry::number(draft(body), self.entries.len() as u64, prev, 7));
+        if let Body::Edited { target, .. } = entry.body {
+            for old in &mut self.entries {
+                let about = old.offset == target || old.body.target() == Some(target);
+                if about && old.body.text().is_some() {
+                    *old = Arc::new(old.withdrawn(Withdrawal::Edited));
+                }
+            }
+        }
+        self.entries.push(Arc::clone(&entry));
+        self.under_way.push_back(Arc::clone(&entry));
+        self.published.push(entry);
+    }
+
+    fn replace(&mut self, keep: usize) {
+        self.entries.truncate(keep);
+        self.trimmed = self.trimmed.min(keep);
+        if keep == 0 {
+            self.logs += 1;
+            self.start = Chain::from_bits(self.logs);
+        }
+    }
+
+    fn kept(&self) -> &[Arc<Entry>] {
+        &self.entries[self.trimmed..]
+    }
+
+    fn newest(&self) -> Vec<Arc<Entry>> {
+        let kept = self.kept();
+        kept[kept.len().saturating_sub(PAGE)..].to_vec()
+    }
+
+    fn read_after(&self, since: Since) -> Read {
+        let offset = since.offset as usize;
+        let chain = if offset == 0 { since.chain } else { self.entries.get(offset - 1).map(|entry| entry.chain) };
+        if offset >= self.trimmed && offset <= self.entries.len() && chain == since.chain {
+            let page = self.entries[offset..].iter().take(PAGE).cloned().collect();
+            Read::Continued(page, self.top())
+        } else {
+            Read::Reset(self.newest(), self.top())
+        }
+    }
+}
+
+fn draft(body: Body) -> Draft {
+    let id = UserId::parse("u").expect("an id");
+    let name = UserName::parse("Ada", 64).expect("a name");
+    Draft { user: User { id, name }, key: Key::parse("k").expect("a key"), body }
+}
+
+fn message() -> Body {
+    Body::Message { text: Text::Kept("hi".into()), reply_to: None }
+}
+
+/// What one client has on its screen.
+#[derive(Debug, Default)]
+struct Client {
+    seen: Vec<Arc<Entry>>,
+    position: Option<Position>,
+}
+
+impl Client {
+    fn take(&mut self, entries: &[Arc<Entry>]) {
+        for entry in entries {
+            let at = self.position.expect("a client takes pushes only after its reply");
+            assert_eq!(entry.offset, at.offset + 1, "no hole, no repeat, no inversion");
+            assert!(at.offset == 0 || entry.prev == at.chain, "one log");
+            assert!(entry.follows_chain(entry.prev), "what is delivered proves itself");
+            self.position = Some(entry.position());
+            self.seen.push(Arc::clone(entry));
+        }
+    }
+
+    fn restart(&mut self, page: &[Arc<Entry>], top: Position) {
+        self.seen.clear();
+        self.position =
+            Some(page.first().map_or(top, |first| Position { offset: first.offset - 1, chain: first.prev }));
+        self.take(page);
+    }
+}
+
+/// One instance: its tail and its live clients.
+struct Instance {
+    tail: Tail,
+    clients: Vec<Client>,
+}
+
+impl Instance {
+    /// Delivers entries as the service does, and heals where it has to.
+    fn take(&mut self, log: &Log, entries: Vec<Arc<Entry>>) {
+        let (deliver, doubt) = self.tail.take(entries);
+        for client in &mut self.clients {
+            client.take(&deliver);
+        }
+        if doubt != Doubt::None {
+            self.heal(log);
+        }
+    }
+
+    fn heal(&mut self, log: &Log) {
+        while self.tail.position() != log.top() {
+            match log.read_after(self.tail.position().into()) {
+                Read::Continued(page, _) => {
+                    let (deliver, doubt) = self.tail.take(page.clone());
+                    assert_eq!((deliver.len(), doubt), (page.len(), Doubt::None), "a reading always follows");
+                    for client in &mut self.clients {
+                        client.take(&deliver);
+                    }
+                }
+                Read::Reset(page, top) => {
+                    self.tail.restart(top, page.clone());
+                    for client in &mut self.clients {
+                        client.restart(&page, top);
+                    }
+                }
+            }
+        }
+    }
+
+    fn join(&mut self, log: &Log, since: Option<Since>) {
+        let mut client = Client::default();
+        let mut read = match since {
+            Some(since) => log.read_after(since),
+            None => Read::Continued(log.newest(), log.top()),
+        };
+        let mut resumed = since.filter(|_| matches!(read, Read::Continued(..)));
+        loop {
+            let (page, top) = match &read {
+                Read::Continued(page, top) => (page, *top),
+                Read::Reset(page, top) => (page, *top),
+            };
+            match resumed.take() {
+                Some(since) => {
+                    let chain = since.chain.unwrap_or(Chain::from_bits(0));
+                    client.position = Some(Position { offset: since.offset, chain });
+                    client.take(page);
+                }
+                None if client.position.is_some() && matches!(read, Read::Continued(..)) => client.take(page),
+                None => client.restart(page, top),
+            }
+            let page = page.clone();
+            self.take(log, page);
+            let from = client.position.expect("it was set above");
+            match self.tail.splice(from, top) {
+                Splice::Live(rest) => {
+                    client.take(&rest);
+                    break;
+                }
+                Splice::Behind => {}
+                Splice::Disagree => self.heal(log),
+            }
+            read = log.read_after(from.into());
+        }
+        self.clients.push(client);
+    }
+}
+
+fn run(ops: Vec<Op>) {
+    let mut log = Log::new();
+    let mut instance = Instance { tail: Tail::new(TAIL, Position::ZERO, Vec::new()), clients: Vec::new() };
+    for op in ops {
+        match op {
+            Op::Append => log.append(message()),
+            Op::Edit(which) => {
+                let kept = log.kept();
+                let messages: Vec<_> = kept.iter().filter(|entry| matches!(entry.body, Body::Message { .. })).collect();
+                if let Some(target) = messages.get(which % messages.len().max(1)).map(|entry| entry.offset) {
+                    log.append(Body::Edited { target, text: Text::Kept("better".into()) });
+                }
+            }
+            Op::Arrive => {
+                if let Some(entry) = log.under_way.pop_front() {
+                    instance.take(&log, vec![entry]);
+                }
+            }
+            Op::Lose => {
+                log.under_way.pop_front();
+            }
+            Op::Repeat(which) => {
+                if let Some(entry) = log.published.get(which % log.published.len().max(1)).cloned() {
+                    // A late publication of a log that is gone may be taken for the next entry only if it follows.
+                    instance.take(&log, vec![entry]);
+                }
+            }
+            Op::Trim(by) => log.trimmed = (log.trimmed + by).min(log.entries.len().saturating_sub(1)),
+            Op::Replace => log.replace(0),
+            Op::LoseTail(by) => log.replace(log.entries.len().saturating_sub(by)),
+            Op::Join(from) => {
+                let since = match from {
+                    From::Newest => None,
+                    From::Start => Some(Position::ZERO.into()),
+                    From::Seen(which) => {
+                        log.published.get(which % log.published.len().max(1)).map(|entry| entry.position().into())
+                    }
+                    From::Future => Some(Since { offset: log.top().offset + 3, chain: Some(Chain::from_bits(9)) }),
+                    From::Garbage(offset) => {
+                        Some(Since { offset, chain: (offset == 0).then_some(Chain::from_bits(0)) })
+                    }
+                };
+                let before = instance.clients.len();
+                instance.join(&log, since);
+                let joined = &instance.clients[before];
+                assert_eq!(joined.position, Some(instance.tail.position()), "a client is live where the room is");
+                for entry in &joined.seen {
+                    let stored =
+                        log.entries.get(entry.offset as usize - 1).filter(|stored| stored.chain == entry.chain);
+                    assert!(stored.is_none_or(|stored| stored.body == entry.body), "a withdrawn text was served");
+                }
+            }
+        }
+    }
+    // The position check of quiet rooms.
+    instance.heal(&log);
+    for client in &instance.clients {
+        assert_eq!(client.position, Some(log.top()));
+        for (seen, stored) in client.seen.iter().rev().zip(log.entries.iter().rev()) {
+            assert_eq!(seen.chain, stored.chain, "all clients see one log");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_client_sees_one_contiguous_log(ops in prop::collection::vec(op(), 0..80)) {
+        run(ops);
+    }
+}
+
+#[test]
+fn a_late_entry_of_a_lost_log_is_noticed() {
+    run(vec![Op::Append, Op::Arrive, Op::Join(From::Newest), Op::Replace, Op::Append, Op::Repeat(0), Op::Arrive]);
+}
