@@ -79,7 +79,6 @@ def delete_network(project, values):
             ("google_compute_global_address", "network"),
             ("google_vpc_access_connector", "network"),
             ("google_redis_instance", "authorized_network"),
-            ("google_service_networking_connection", "network"),
         )
         if any(tail(user.get(argument)) == name for user in project.of(kind))
     ]
@@ -102,6 +101,10 @@ NETWORK = Rules(
     ranges={"mtu": (1300, 8896)},
     compute=compute_network,
     check_delete=delete_network,
+    # An abandoned peering goes with its network.
+    cascade=lambda project, values: project.forget(
+        "google_service_networking_connection", lambda peering: tail(peering["network"]) == values["name"]
+    ),
 )
 
 
@@ -477,6 +480,13 @@ SECRET = Rules(
     force_new=("secret_id", "project", "replication"),
     defaults={"deletion_protection": False},
     patterns={"secret_id": r"[A-Za-z0-9_-]{1,255}"},
+    cascade=lambda project, values: [
+        project.forget(kind, lambda part: tail(part.get(name)) == values["secret_id"])
+        for kind, name in (
+            ("google_secret_manager_secret_version", "secret"),
+            ("google_secret_manager_secret_iam_member", "secret_id"),
+        )
+    ],
     exactly_one=(("replication.*.auto", "replication.*.user_managed"),),
     protected_by="deletion_protection",
     compute=lambda _project, values, _prior: (

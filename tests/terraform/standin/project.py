@@ -64,6 +64,11 @@ class Project:
         del self.objects[self._key(type_name, identity)]
         self.record("delete", type_name, identity)
 
+    def forget(self, type_name, where):
+        """Removes the objects of a type for which `where` holds: they went with their owner."""
+        for key in [key for key, value in self.objects.items() if key.startswith(type_name + " ") and where(value)]:
+            del self.objects[key]
+
     def record(self, op, type_name, identity):
         self.log.append({"op": op, "type": type_name, "id": identity, "clock": self.clock})
 

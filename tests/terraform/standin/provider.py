@@ -36,7 +36,7 @@ class Provider:
         return self.schema["resources"][type_name]
 
     def validate(self, type_name, config):
-        return list(rules_module.complaints(self.rules_of(type_name), config))
+        return [*_unconfigurable(self.block(type_name), config), *rules_module.complaints(self.rules_of(type_name), config)]
 
     def plan(self, type_name, prior, config, proposed):
         """The planned state and the paths whose change needs a new object."""
@@ -111,10 +111,17 @@ class Provider:
                     " `terraform apply`"
                 )
             identity = self.identity(type_name, prior)
+            if prior.get("deletion_policy") == "PREVENT":
+                raise Refused(f"cannot destroy {type_name} {identity}: its deletion_policy is PREVENT")
+            if prior.get("deletion_policy") == "ABANDON":
+                project.record("abandon", type_name, identity)
+                return None, None
             if rules.check_delete:
                 rules.check_delete(project, prior)
             if project.get(type_name, identity) is not None:
                 project.drop(type_name, identity)
+                if rules.cascade:
+                    rules.cascade(project, prior)
         except Refused as refusal:
             return prior, str(refusal)
         return None, None
@@ -181,3 +188,17 @@ class Provider:
 
     def open_ephemeral(self, type_name, config):
         return empty(self.schema["ephemeral"][type_name]) | config | self.ephemeral[type_name](config)
+
+
+def _unconfigurable(block, config, prefix=""):
+    """What the configuration sets although only the provider may."""
+    if not isinstance(config, dict):
+        return
+    for name, attribute in block["attributes"].items():
+        computed_only = attribute["computed"] and not attribute["optional"]
+        if computed_only and config.get(name) is not None:
+            yield prefix + name, f'Value for unconfigurable attribute: can\'t configure a value for "{prefix}{name}"'
+    for name, nested in block["blocks"].items():
+        inner = config.get(name)
+        for element in inner if isinstance(inner, list) else [inner]:
+            yield from _unconfigurable(nested["block"], element, f"{prefix}{name}.*.")

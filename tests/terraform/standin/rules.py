@@ -45,6 +45,8 @@ class Rules:
     """Called with (project, values) before a create or an update; raises Refused as the API would."""
     check_delete: object = None
     """Called with (project, values) before a delete; raises Refused."""
+    cascade: object = None
+    """Called with (project, values) after a delete: what goes with the object."""
 
 
 class Refused(Exception):
