@@ -159,7 +159,7 @@ class Provider:
 
     def _keep_payload(self, project, identity, config):
         for name, value in (config or {}).items():
-            if name.endswith("_wo") and isinstance(value, str):
+            if (name.endswith("_wo") or name == "secret_data") and isinstance(value, str):
                 project.payloads[identity] = value
 
     def read(self, type_name, state):
