@@ -7,7 +7,7 @@ Must not know: any resource by name, the imaginary project. May use: values.
 import re
 from dataclasses import dataclass, field
 
-from .values import at
+from .values import at, known
 from .wire import UNKNOWN
 
 
@@ -61,6 +61,10 @@ def _is_set(config, path):
     return any(value not in (None, [], "") for value in at(config, path))
 
 
+def _undecided(config, group):
+    return any(not known(value) for path in group for value in at(config, path))
+
+
 def complaints(rules, config):
     """What the provider refuses before it asks the API: pairs of the argument's path and the message."""
     for path, allowed in rules.enums.items():
@@ -76,10 +80,14 @@ def complaints(rules, config):
             if value not in (None, UNKNOWN) and not lowest <= value <= highest:
                 yield path, f"expected {_last(path)} to be in the range ({lowest} - {highest}), got {value}"
     for group in rules.conflicts:
+        if _undecided(config, group):
+            continue
         present = [path for path in group if _is_set(config, path)]
         for path in present[1:]:
             yield path, f'"{path}": conflicts with {present[0]}'
     for group in rules.exactly_one:
+        if _undecided(config, group):
+            continue
         present = [path for path in group if _is_set(config, path)]
         if not present:
             yield group[0], f"one of `{','.join(group)}` must be specified"
