@@ -1,0 +1,50 @@
+# One command for each thing, the same by hand and in CI. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+
+.PHONY: help
+help: ## List all targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z][a-z-]*:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Start the chat on its embedded store and print its URL
+	@$(CARGO) run --release --quiet -- serve
+
+.PHONY: build
+build: ## Build the release binary
+	$(CARGO) build --release --locked
+
+.PHONY: test
+test: ## Install what the tests need, then run all of them
+	@tests/run
+
+.PHONY: test-long
+test-long: ## The long lists and campaigns: more cases, fuzzing for minutes
+	@tests/run --long
+
+.PHONY: lint
+lint: ## Formatting, clippy, shellcheck, terraform fmt
+	@tests/lint
+
+.PHONY: bench
+bench: ## Measure against the floor: prints the table of the README
+	@benches/bench
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for a minute each (needs a nightly toolchain and cargo-fuzz)
+	@tests/fuzz 60
+
+.PHONY: docs
+docs: ## Write the generated tables of the documentation again
+	$(CARGO) run --quiet -- check --markdown > docs/settings.md
+	python3 terraform/docs.py
+
+.PHONY: screenshots
+screenshots: ## Take pictures of the page in its states
+	@tests/web/run --screenshots
+
+.PHONY: image
+image: ## Build the container image with whatever engine the machine has
+	docker build --tag confab:local .
