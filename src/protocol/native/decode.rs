@@ -1,0 +1,189 @@
+//! Text to [`Command`]: one pass into a flat borrowed struct, then a match on `type`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::domain::{Body, Chain, Emoji, Invalid, Key, Limits, MAX_OFFSET, RoomId, Since, Text, UserName, check_text};
+use crate::protocol::{Code, Command, CommandId, Refused, Request, Token};
+
+/// Entries of a newest page where the client doesn't say.
+const DEFAULT_LIMIT: u64 = 50;
+
+/// Every field that any command has. Unknown ones are ignored.
+#[derive(Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+    id: Option<CommandId>,
+    #[serde(borrow)]
+    name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    token: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    room: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    since: Option<SinceFields<'a>>,
+    limit: Option<u64>,
+    #[serde(borrow)]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    text: Option<Cow<'a, str>>,
+    reply_to: Option<u64>,
+    target: Option<u64>,
+    #[serde(borrow)]
+    emoji: Option<Cow<'a, str>>,
+    on: Option<bool>,
+    before: Option<u64>,
+    offset: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct SinceFields<'a> {
+    offset: u64,
+    #[serde(borrow)]
+    chain: Cow<'a, str>,
+}
+
+/// The objects of a frame: several may come in one, separated by newlines. Blank lines are nothing.
+pub fn objects(frame: &str) -> impl Iterator<Item = &str> {
+    frame.split('\n').filter(|line| !line.trim().is_empty())
+}
+
+/// Reads one object of a frame.
+///
+/// # Errors
+/// The refusal to answer with.
+pub fn decode(object: &str, limits: &Limits) -> Result<Command, Refused> {
+    let fields: Fields<'_> = serde_json::from_str(object).map_err(|error| unreadable(object, &error))?;
+    let id = fields.id;
+    if id.is_some_and(|id| id > MAX_OFFSET) {
+        return Err(Refused::new(None, Code::BadMessage, "`id` must be at most 2^53 - 1"));
+    }
+    let request = fields.request(limits).map_err(|refused| Refused { id, ..refused })?;
+    Ok(Command { id, request })
+}
+
+/// What is wrong with a text that isn't a command, and the number of the command where that much can be read.
+fn unreadable(object: &str, error: &serde_json::Error) -> Refused {
+    #[derive(Deserialize)]
+    struct OnlyId {
+        id: Option<serde_json::Value>,
+    }
+    let id =
+        serde_json::from_str::<OnlyId>(object).ok().and_then(|only| only.id?.as_u64()).filter(|id| *id <= MAX_OFFSET);
+    let message = if error.is_data() {
+        // Of serde_json's message only the place is taken: the rest may quote what the client sent.
+        format!("a field has a wrong type or comes twice, at column {}", error.column())
+    } else {
+        format!("not a JSON object, at column {}", error.column())
+    };
+    Refused::new(id, Code::BadMessage, message)
+}
+
+impl Fields<'_> {
+    fn request(self, limits: &Limits) -> Result<Request, Refused> {
+        let kind = self.kind.as_deref().ok_or_else(|| missing("type"))?;
+        match kind {
+            "send" => {
+                let text = text(self.text.as_deref(), limits)?;
+                let reply_to = self.reply_to.map(|offset| entry_offset(offset, "reply_to")).transpose()?;
+                self.write(limits, Body::Message { text, reply_to })
+            }
+            "pong" => Ok(Request::Pong),
+            "typing" => Ok(Request::Typing { room: self.room(limits)? }),
+            "read" => {
+                let offset = self.offset.ok_or_else(|| missing("offset"))?;
+                Ok(Request::Read { room: self.room(limits)?, offset: offset_up_to_max(offset, "offset")? })
+            }
+            "hello" => {
+                let name = self.name.as_deref().ok_or_else(|| missing("name"))?;
+                let name = UserName::parse(name, limits.name_chars).map_err(invalid("name", Code::BadName))?;
+                Ok(Request::Hello { name, token: self.token.map(|token| Token::new(token.into_owned())) })
+            }
+            "join" => Ok(Request::Join { room: self.room(limits)?, since: self.since()?, limit: self.limit(limits) }),
+            "leave" => Ok(Request::Leave { room: self.room(limits)? }),
+            "edit" => {
+                let (target, text) = (self.target()?, text(self.text.as_deref(), limits)?);
+                self.write(limits, Body::Edited { target, text })
+            }
+            "delete" => {
+                let target = self.target()?;
+                self.write(limits, Body::Deleted { target })
+            }
+            "react" => {
+                let target = self.target()?;
+                let emoji = self.emoji.as_deref().ok_or_else(|| missing("emoji"))?;
+                let emoji = Emoji::parse(emoji, limits.emoji_bytes).map_err(invalid("emoji", Code::BadEmoji))?;
+                let on = self.on.ok_or_else(|| missing("on"))?;
+                self.write(limits, Body::Reacted { target, emoji, on })
+            }
+            "history" => {
+                let before = self.before.map(|before| offset_up_to_max(before, "before")).transpose()?;
+                Ok(Request::History { room: self.room(limits)?, before, limit: self.limit(limits) })
+            }
+            _ => Err(Refused::new(None, Code::UnknownType, "no command has this `type`")),
+        }
+    }
+
+    fn write(&self, limits: &Limits, body: Body) -> Result<Request, Refused> {
+        let room = self.room(limits)?;
+        let key = self.key.as_deref().ok_or_else(|| missing("key"))?;
+        let key = Key::parse(key).map_err(|wrong| {
+            Refused::new(None, Code::BadKey, format!("`key` {wrong}: it must be 1-64 printable ASCII characters"))
+        })?;
+        Ok(Request::Write { room, key, body })
+    }
+
+    fn room(&self, limits: &Limits) -> Result<RoomId, Refused> {
+        let room = self.room.as_deref().ok_or_else(|| missing("room"))?;
+        RoomId::parse(room, limits.room_chars).map_err(invalid("room", Code::BadRoom))
+    }
+
+    fn since(&self) -> Result<Option<Since>, Refused> {
+        let Some(since) = &self.since else { return Ok(None) };
+        let offset = offset_up_to_max(since.offset, "since.offset")?;
+        Ok(Some(Since { offset, chain: Chain::parse(&since.chain) }))
+    }
+
+    fn limit(&self, limits: &Limits) -> usize {
+        let limit = usize::try_from(self.limit.unwrap_or(DEFAULT_LIMIT)).unwrap_or(usize::MAX);
+        limit.clamp(1, limits.page_entries)
+    }
+
+    fn target(&self) -> Result<u64, Refused> {
+        entry_offset(self.target.ok_or_else(|| missing("target"))?, "target")
+    }
+}
+
+fn text(text: Option<&str>, limits: &Limits) -> Result<Text, Refused> {
+    let text = text.ok_or_else(|| missing("text"))?;
+    check_text(text, limits.text_chars, limits.text_bytes).map_err(invalid("text", Code::BadText))?;
+    Ok(Text::Kept(text.into()))
+}
+
+fn offset_up_to_max(offset: u64, field: &str) -> Result<u64, Refused> {
+    if offset <= MAX_OFFSET {
+        return Ok(offset);
+    }
+    Err(Refused::new(None, Code::BadMessage, format!("`{field}` must be at most 2^53 - 1")))
+}
+
+fn entry_offset(offset: u64, field: &str) -> Result<u64, Refused> {
+    if offset == 0 {
+        return Err(Refused::new(
+            None,
+            Code::BadMessage,
+            format!("`{field}` must be the offset of an entry: 1 or more"),
+        ));
+    }
+    offset_up_to_max(offset, field)
+}
+
+fn missing(field: &str) -> Refused {
+    Refused::new(None, Code::BadMessage, format!("`{field}` is missing"))
+}
+
+fn invalid(field: &'static str, code: Code) -> impl Fn(Invalid) -> Refused {
+    move |wrong| Refused::invalid(None, field, code, wrong)
+}
