@@ -108,9 +108,17 @@ impl Auth {
             Some(token) => self.verify(token, now)?,
             None => new_id(),
         };
+        Ok((User { name, id: id.clone() }, self.sign(&id, now)?))
+    }
+
+    /// A token for this user that lives [`TOKEN_LIFE_S`] from `now`, which is Unix time in seconds.
+    ///
+    /// # Errors
+    /// [`SignInError::Unsigned`], which would be a fault of the cryptographic library.
+    pub fn sign(&self, id: &UserId, now: u64) -> Result<Token, SignInError> {
         let given = Given { iss: ISSUER, aud: AUDIENCE, sub: id.as_str(), exp: now + TOKEN_LIFE_S };
-        let token = jsonwebtoken::encode(&self.header, &given, &self.signing).map_err(|_| SignInError::Unsigned)?;
-        Ok((User { id, name }, Token::new(token)))
+        let token = jsonwebtoken::encode(&self.header, &given, &self.signing);
+        token.map(Token::new).map_err(|_| SignInError::Unsigned)
     }
 
     fn verify(&self, token: &Token, now: u64) -> Result<UserId, SignInError> {
@@ -138,7 +146,8 @@ pub fn new_key() -> String {
 }
 
 /// A new guest's identity: 128 random bits in base64url.
-fn new_id() -> UserId {
+#[must_use]
+pub fn new_id() -> UserId {
     let text = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>());
     UserId::parse(&text).unwrap_or_else(|invalid| unreachable!("22 characters of base64url {invalid}"))
 }

@@ -19,8 +19,10 @@
 
 pub mod auth;
 pub mod bucket;
+pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod log;
 pub mod meter;
 pub mod protocol;
 pub mod rooms;

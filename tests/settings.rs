@@ -1,4 +1,5 @@
 //! Settings: sources, bounds, and errors that say what to do.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
 use std::fs;
 use std::path::Path;
@@ -259,9 +260,9 @@ fn secrets_come_from_files_and_are_never_shown() {
     let password = path("password", "pass word\r\n");
     let pairs = environment(&[("CONFAB__AUTH__KEYS_FILE", &keys), ("CONFAB__STORE__PASSWORD_FILE", &password)]);
     let loaded = Loaded::read(None, &pairs).unwrap();
-    let held: Vec<_> = loaded.settings.auth.keys.iter().map(|key| key.expose()).collect();
+    let held: Vec<_> = loaded.settings.auth.keys.iter().map(confab::config::Secret::expose).collect();
     assert_eq!(held, [first, second]);
-    assert_eq!(loaded.settings.store.password.as_ref().map(|p| p.expose()), Some("pass word"));
+    assert_eq!(loaded.settings.store.password.as_ref().map(confab::config::Secret::expose), Some("pass word"));
     for secret in [first, second, "pass word"] {
         assert!(!format!("{loaded:?}").contains(secret));
     }
@@ -280,7 +281,7 @@ fn secrets_come_from_files_and_are_never_shown() {
 #[test]
 fn a_password_in_the_url_is_taken_out_of_it() {
     let loaded = Loaded::read(None, &environment(&[("CONFAB__STORE__URL", "redis://:hunter2@10.0.0.3")])).unwrap();
-    assert_eq!(loaded.settings.store.password.as_ref().map(|p| p.expose()), Some("hunter2"));
+    assert_eq!(loaded.settings.store.password.as_ref().map(confab::config::Secret::expose), Some("hunter2"));
     assert!(!format!("{loaded:?}").contains("hunter2"));
     for url in ["redis://:hunter2@h:99999", "redis://h?password=hunter2", "redis:hunter2@h"] {
         let text = complaint(&[("CONFAB__STORE__URL", url)]);

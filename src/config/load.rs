@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use ::config::{Config, ConfigError, FileFormat, Map, Source, Value, ValueKind};
+use ::config::builder::DefaultState;
+use ::config::{Config, ConfigBuilder, ConfigError, FileFormat, Map, Source, Value, ValueKind};
 
 use super::row::Row;
 use super::settings::{Settings, TABLE};
@@ -213,7 +214,7 @@ impl Reading {
     /// Merges the sources and reads each setting as what it has to be.
     fn judge(&mut self) {
         let layers = std::mem::take(&mut self.layers);
-        let merged = layers.into_iter().fold(Config::builder(), |merged, layer| merged.add_source(layer)).build();
+        let merged = layers.into_iter().fold(Config::builder(), ConfigBuilder::<DefaultState>::add_source).build();
         let merged = match merged {
             Ok(merged) => merged,
             Err(error) => return self.fault("the sources together", error.to_string()),

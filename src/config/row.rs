@@ -174,6 +174,7 @@ impl Spec {
 
     /// With bounds, both included. For numbers only.
     #[must_use]
+    #[expect(clippy::panic, reason = "the table is made by the compiler, which stops there")]
     pub const fn within(mut self, min: u64, max: u64) -> Self {
         let Kind::Number { unit, .. } = self.kind else { panic!("only numbers have bounds") };
         self.kind = Kind::Number { min, max, unit };
