@@ -14,6 +14,10 @@
 //! | [`store`] | the contract of a store; the embedded one |
 //! | [`session`] | one client's state machine, without I/O, clock or runtime |
 //! | [`rooms`] | who is where on this instance; fan-out, healing, presence |
+//! | [`auth`] | guest tokens |
+//! | [`config`] | every setting: default, bound, sources, errors, documentation |
+//! | [`log`] | a room's log as lines of JSON, verifiable offline |
+//! | [`cli`] | the commands and their exit codes |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 1024 * 1024;
 /// What a good log says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The room, where the lines name one.
+    /// The room; `None` where there is no line.
     pub room: Option<String>,
     /// Number of entries.
     pub entries: u64,
@@ -94,9 +94,9 @@ impl Verifier {
         let known = &mut self.verified;
         if known.entries == 0 {
             known.first = entry.offset;
-            known.room = room;
+            known.room = Some(room);
         } else {
-            if known.room != room {
+            if known.room.as_ref() != Some(&room) {
                 return Err("is of another room".to_owned());
             }
             if entry.offset != known.position.offset + 1 {
@@ -126,7 +126,7 @@ impl Verifier {
 #[derive(Deserialize)]
 struct Line {
     r#type: String,
-    room: Option<String>,
+    room: String,
     offset: u64,
     chain: String,
     at: u64,
@@ -150,7 +150,7 @@ struct Author {
 
 impl Line {
     /// The entry and its room. `before` is where the log stands: for the first line, what is claimed stands for it.
-    fn entry(self, before: Position) -> Result<(Option<String>, Entry), String> {
+    fn entry(self, before: Position) -> Result<(String, Entry), String> {
         let chain = crate::domain::Chain::parse(&self.chain).ok_or("chain is not 16 hex digits")?;
         if self.offset == 0 {
             return Err("offset is 0".to_owned());
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn what_is_no_entry_is_told_by_its_line() {
-        for field in ["type", "offset", "chain", "at", "user", "key", "text"] {
+        for field in ["type", "room", "offset", "chain", "at", "user", "key", "text"] {
             let mut lines = log();
             lines[1].as_object_mut().unwrap().remove(field);
             let broken = check(&lines).unwrap_err();

@@ -213,6 +213,17 @@ fn what_must_hold_between_settings_is_checked() {
 }
 
 #[test]
+fn a_drain_leaves_time_for_the_old_sockets() {
+    let (deadline, linger) = (5_000, confab::session::GOAWAY_LINGER_MS);
+    let spread = |spread: u64| {
+        let (deadline, spread) = (deadline.to_string(), spread.to_string());
+        load(&[("CONFAB__DRAIN__DEADLINE_MS", &deadline), ("CONFAB__DRAIN__SPREAD_MS", &spread)])
+    };
+    assert!(spread(deadline - linger).is_ok());
+    assert!(spread(deadline - linger + 1).is_err());
+}
+
+#[test]
 fn an_unknown_name_is_an_error_that_suggests_the_nearest() {
     for (variable, near) in [
         ("CONFAB__LIMITS__CONECTIONS", Some("CONFAB__LIMITS__CONNECTIONS")),

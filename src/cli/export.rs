@@ -51,8 +51,7 @@ impl Export {
         let url = self.url.clone().unwrap_or_else(|| format!("ws://{own}/ws"));
         let mut verifier = Verifier::default();
         let mut lines = Vec::new();
-        for mut entry in self.entries(&url).await? {
-            entry["room"] = self.room.as_str().into();
+        for entry in self.entries(&url).await? {
             let line = entry.to_string();
             let broken = |problem| Failed::new(NO, format!("the log doesn't hold together, try again: {problem}"));
             verifier.take(line.as_bytes()).map_err(broken)?;

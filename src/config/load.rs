@@ -1,7 +1,6 @@
 //! From the sources to [`Settings`], or to everything that is wrong with them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::path::Path;
 use ::config::builder::DefaultState;
 use ::config::{Config, ConfigBuilder, ConfigError, FileFormat, Map, Source, Value, ValueKind};
 
+use super::fault::{Fault, Faults, nearest, shown};
 use super::row::Row;
 use super::settings::{Settings, TABLE};
 use super::values::{REDIS_PORT, StoreUrl};
@@ -22,9 +22,6 @@ const FILE_BYTES: u64 = 1024 * 1024;
 
 /// The old socket stays open for this long behind a `goaway`: what a drain needs beside its spread, in milliseconds.
 const GOAWAY_LINGER_MS: u64 = 2_000;
-
-/// Longest piece of a wrong value that an error repeats, in characters.
-const SHOWN_CHARS: usize = 80;
 
 /// What stands where a secret would.
 const HIDDEN: &str = "(hidden)";
@@ -47,31 +44,6 @@ pub struct InForce {
     pub value: Option<String>,
     /// Where it came from.
     pub origin: String,
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// The setting (or source), where it came from and, unless it is a secret, its value.
-    pub setting: String,
-    /// What is wrong and what to do.
-    pub problem: String,
-}
-
-/// All that is wrong: at least one thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
-
-impl std::error::Error for Faults {}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
-            1 => f.write_str("a setting is wrong:"),
-            count => write!(f, "{count} settings are wrong:"),
-        }?;
-        self.0.iter().try_for_each(|fault| write!(f, "\n  {}: {}", fault.setting, fault.problem))
-    }
 }
 
 impl Loaded {
@@ -395,22 +367,6 @@ impl Reading {
     }
 }
 
-/// The known name that is most like this one, unless none is.
-fn nearest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
-    const ALIKE: f64 = 0.6;
-    let key = |name: &str| name.rsplit(['.', '_']).next().map(str::to_owned);
-    let likeness = |candidate: &str| {
-        let whole = strsim::normalized_damerau_levenshtein(name, candidate);
-        let suffix = if key(name) == key(candidate) { strsim::jaro_winkler(name, candidate) } else { 0.0 };
-        whole.max(suffix)
-    };
-    known
-        .map(|candidate| (likeness(&candidate), candidate))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
-}
-
 fn toml(text: &str) -> Result<Map<String, Value>, ConfigError> {
     ::config::File::from_str(text, FileFormat::Toml).collect()
 }
@@ -433,21 +389,6 @@ fn read_bounded(path: &Path) -> io::Result<String> {
         return Err(io::Error::other(format!("is longer than {FILE_BYTES} bytes")));
     }
     Ok(text)
-}
-
-/// A wrong value as an error repeats it: on one line, shortened, and without what may be a password in a URL.
-fn shown(raw: &ValueKind) -> String {
-    let text = match raw {
-        ValueKind::String(text) if text.contains(['@', '?']) => {
-            let rest = text.rsplit('@').next().unwrap_or_default();
-            format!("…@{}", rest.split('?').next().unwrap_or_default())
-        }
-        ValueKind::String(text) => text.clone(),
-        other => return other.to_string(),
-    };
-    let short: String = text.chars().take(SHOWN_CHARS).collect();
-    let dots = if short.len() < text.len() { "…" } else { "" };
-    format!("{short:?}{dots}")
 }
 
 /// A good value as a file would give it.

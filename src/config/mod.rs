@@ -3,14 +3,16 @@
 //! Sources, each over the one before: defaults, an optional TOML file, the environment. It may use the words of the
 //! domain; it knows no socket and starts nothing. The environment comes in as a map, so that a test needs no process.
 
+mod fault;
 mod listing;
 mod load;
 mod row;
 mod settings;
 mod values;
 
+pub use fault::{Fault, Faults};
 pub use listing::{as_json, as_markdown};
-pub use load::{Environment, Fault, Faults, InForce, Loaded};
+pub use load::{Environment, InForce, Loaded};
 pub use row::{Kind, Preset, Row, Spec};
 pub use settings::{
     AuthSettings, DrainSettings, HttpSettings, LimitSettings, OpsSettings, PresenceSettings, RoomsSettings, Section,
