@@ -34,8 +34,9 @@ export class Actions {
   }
 
   #moveTo(row) {
-    if (row === this.#row && this.element.isConnected) return;
     this.#row = row ?? undefined;
+    // Also where the row was drawn again and the toolbar moved over with the focus in it.
+    if (row && this.element.closest('[data-offset]') === row) return;
     const message = row && this.context.message(Number(row.dataset.offset));
     if (!message || message.deleted) return this.element.remove();
     const act = (what, emoji) => () => this.context.act(what, message, emoji);

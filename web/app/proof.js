@@ -27,7 +27,6 @@ export class Proof {
         button('Round trip', () => void client.probe().catch(() => {})), button('Verify chain', () => void this.#verify())),
       this.result);
     this.timer = setInterval(() => this.#draw(), EVERY_MS);
-    this.#draw();
   }
 
   destroy() {

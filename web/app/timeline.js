@@ -97,15 +97,16 @@ export class Timeline {
   }
 
   /**
-   * Shows one message, loading older pages until it is there.
+   * Shows one message, as soon as the room is there, loading older pages until the message is.
    * @param {number} offset
    * @returns {Promise<boolean>} whether it could be shown
    */
   async goTo(offset) {
+    if (!this.room.since) await new Promise((resolve) => { this.#off.push(this.room.on('reset', resolve)); });
     while (this.room.log.first > offset && this.room.hasOlder) {
       if ((await this.room.older(200)).length === 0) break;
     }
-    this.#collect();
+    this.#sync();
     const index = this.#messages.findIndex((message) => message.offset === offset);
     if (index < 0) return false;
     this.#following = false;
@@ -141,7 +142,7 @@ export class Timeline {
   }
 
   #restart() {
-    this.#collect();
+    this.#messages = this.room.log.messages();
     this.#following = true;
     this.unseen = 0;
     this.#show(this.#messages.length - WINDOW_ROWS / 2, this.#messages.length);
@@ -150,10 +151,14 @@ export class Timeline {
     requestAnimationFrame(() => this.#scrolled());
   }
 
-  #collect() {
+  /** Reads the log again; the window stays on the same messages. */
+  #sync() {
     const first = this.#messages[this.#from]?.offset;
     this.#messages = this.room.log.messages();
-    return first;
+    if (first === undefined) return;
+    const shift = Math.max(0, this.#messages.findIndex((message) => message.offset >= first)) - this.#from;
+    this.#from += shift;
+    this.#to += shift;
   }
 
   #arrived(added, how) {
@@ -177,23 +182,18 @@ export class Timeline {
 
   /** Brings the window up to date with the log. */
   #draw() {
-    const first = this.#collect();
-    const shownTo = this.#to;
-    if (first !== undefined) {
-      const from = this.#messages.findIndex((message) => message.offset >= first);
-      const shift = (from < 0 ? 0 : from) - this.#from;
-      this.#from += shift;
-      this.#to += shift;
-    }
-    const atEnd = this.#to >= shownTo && this.#following;
+    this.#sync();
     if (this.#dirty === 'all') {
       this.#show(this.#from, this.#following ? this.#messages.length : this.#to);
     } else {
-      for (const offset of this.#dirty) {
-        const index = this.#indexOf(offset);
-        if (index >= this.#from && index < this.#to) this.#swap(offset, index);
+      if (this.#dirty.size) {
+        // A message is drawn again where it changed, and where it is quoted.
+        for (let index = this.#from; index < Math.min(this.#to, this.#messages.length); index += 1) {
+          const { offset, replyTo } = this.#messages[index];
+          if (this.#dirty.has(offset) || this.#dirty.has(replyTo)) this.#swap(offset, index);
+        }
       }
-      if (atEnd || this.#to - this.#from < WINDOW_ROWS / 2) this.#append();
+      if (this.#following || this.#to - this.#from < WINDOW_ROWS / 2) this.#append();
     }
     this.#dirty = new Set();
     this.#drawPending();
@@ -213,35 +213,24 @@ export class Timeline {
     const focused = old.contains(document.activeElement) ? document.activeElement : undefined;
     const actions = old.querySelector('.actions');
     old.replaceWith(row);
-    if (actions) row.querySelector('.bubble').append(actions);
-    if (focused) (actions?.contains(focused) ? focused : row).focus({ preventScroll: true });
+    if (actions && !this.#messages[index].deleted) row.querySelector('.bubble').append(actions);
+    if (focused) (row.contains(focused) ? focused : row).focus({ preventScroll: true });
   }
 
   #append() {
+    if (this.#messages.length - this.#to > WINDOW_ROWS) return this.#show(this.#messages.length - WINDOW_ROWS / 2, this.#messages.length);
     for (let index = this.#to; index < this.#messages.length; index += 1) this.rows.append(this.#draw1(index));
     this.#to = this.#messages.length;
     while (this.#to - this.#from > WINDOW_ROWS) {
       this.rows.firstElementChild.remove();
       this.#from += 1;
     }
+    return undefined;
   }
 
   #forget() {
     this.room.log.trim(KEEP_ENTRIES);
-    const first = this.#collect();
-    const from = this.#messages.findIndex((message) => message.offset === first);
-    this.#to += from - this.#from;
-    this.#from = from;
-  }
-
-  #indexOf(offset) {
-    let [low, high] = [0, this.#messages.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.#messages[middle].offset < offset) low = middle + 1;
-      else high = middle;
-    }
-    return this.#messages[low]?.offset === offset ? low : -1;
+    this.#sync();
   }
 
   /** Makes the window these messages, with whoever has the focus keeping it. */
@@ -302,10 +291,11 @@ export class Timeline {
     const { element } = this;
     const line = element.getBoundingClientRect().top;
     const anchor = [...this.rows.children].find((row) => row.getBoundingClientRect().bottom > line);
-    const at = anchor?.getBoundingClientRect().top;
+    // Its lower edge: the upper one moves where the row loses its day line or its head.
+    const at = anchor?.getBoundingClientRect().bottom;
     change();
     const again = anchor && this.#row(Number(anchor.dataset.offset));
-    if (again && !this.#following) element.scrollTop += again.getBoundingClientRect().top - at;
+    if (again && !this.#following) element.scrollTop += again.getBoundingClientRect().bottom - at;
   }
 
   #scrolled() {
@@ -339,19 +329,16 @@ export class Timeline {
   }
 
   #prepend() {
-    const first = this.#collect();
-    const at = first === undefined ? 0 : this.#messages.findIndex((message) => message.offset === first);
-    const count = this.#to - this.#from;
-    const from = Math.max(0, at - STEP_ROWS);
+    this.#sync();
+    const { [this.#from]: first } = this.#messages;
+    const from = Math.max(0, this.#from - STEP_ROWS);
     this.#keepingPlace(() => {
       const rows = [];
-      this.#from = at;
-      this.#to = first === undefined ? this.#messages.length : at + count;
-      for (let index = from; index < (first === undefined ? this.#to : at); index += 1) rows.push(this.#draw1(index));
+      for (let index = from; index < this.#from; index += 1) rows.push(this.#draw1(index));
       this.rows.prepend(...rows);
-      this.#from = from;
       // The row that was first may have lost its head or its day line.
-      if (rows.length && first !== undefined) this.#row(first)?.replaceWith(this.#draw1(at));
+      if (rows.length && first) this.#swap(first.offset, this.#from);
+      this.#from = from;
       while (this.#to - this.#from > WINDOW_ROWS && !this.#following) {
         this.rows.lastElementChild.remove();
         this.#to -= 1;
