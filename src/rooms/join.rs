@@ -131,7 +131,7 @@ impl Entrance {
             more: request.since.map(|_| more),
             oldest: page.oldest,
             read: mark,
-            members: state.view_with(&self.user),
+            members: state.view_for(&self.user),
         };
         self.mailbox.push(frame(&reply));
         let had_seat = state.has_seat(self.mailbox.id());

@@ -651,7 +651,7 @@ impl Rooms {
                 return;
             }
             let missing = rooms.missing(&state, &members);
-            state.replace_roster(&room.id, members);
+            state.replace_roster(&room.id, members, rooms.now());
             for user in missing {
                 drop(rooms.store.enter(&room.id, &user));
             }

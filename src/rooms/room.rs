@@ -336,13 +336,17 @@ impl State {
         true
     }
 
-    /// What a client that joins is told of the members; it is one of them, even where its announcement is still under
-    /// way.
-    pub fn view_with(&mut self, user: &User) -> MemberView {
-        if let Roster::Listed(list) = &mut self.roster {
-            list.entry(user.id.clone()).or_insert_with(|| user.clone());
+    /// What a client that joins is told of the members: it is one of them. The roster itself waits for the announcement,
+    /// so that one which is lost shows as a difference and is repaired.
+    pub fn view_for(&self, user: &User) -> MemberView {
+        let mut view = self.roster.view();
+        if let Some(list) = &mut view.list
+            && let Err(place) = list.binary_search_by(|member| member.id.cmp(&user.id))
+        {
+            list.insert(place, user.clone());
+            view.count += 1;
         }
-        self.roster.view()
+        view
     }
 
     /// Takes a change of presence in.
@@ -401,7 +405,7 @@ impl State {
     }
 
     /// The members were read again: tells what was missed; a room that was only counted is listed again.
-    pub fn replace_roster(&mut self, room: &RoomId, members: Members) {
+    pub fn replace_roster(&mut self, room: &RoomId, members: Members, now_ms: Millis) {
         let now = Roster::new(members);
         let before = std::mem::replace(&mut self.roster, now);
         let count = self.roster.count();
@@ -414,11 +418,8 @@ impl State {
                 self.push_to_all(&frame(&presence(room, Told::default(), None, count)));
             }
             _ => {
-                let (joined, left) = before.difference(&self.roster);
-                let told = Told { joined, left };
-                if !told.is_empty() {
-                    self.push_to_all(&frame(&presence(room, told, None, count)));
-                }
+                before.difference(&self.roster).iter().for_each(|change| self.announcer.note(change));
+                self.announce(room, now_ms);
             }
         }
     }

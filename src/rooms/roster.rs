@@ -69,13 +69,24 @@ impl Roster {
         }
     }
 
-    /// What has to be told so that somebody who knows this roster knows `now`: who joined (or has a new name), who left.
+    /// The changes that make `now` of this list.
     #[must_use]
-    pub fn difference(&self, now: &Self) -> (Vec<User>, Vec<User>) {
-        let (Self::Listed(before), Self::Listed(after)) = (self, now) else { return Default::default() };
-        let joined = after.values().filter(|user| before.get(&user.id) != Some(user)).cloned().collect();
-        let left = before.values().filter(|user| !after.contains_key(&user.id)).cloned().collect();
-        (joined, left)
+    pub fn difference(&self, now: &Self) -> Vec<PresenceChange> {
+        let (Self::Listed(before), Self::Listed(after)) = (self, now) else { return Vec::new() };
+        let members = after.len() as u64;
+        let mut changes = Vec::new();
+        for user in after.values() {
+            match before.get(&user.id) {
+                None => changes.push(PresenceChange::Joined { user: user.clone(), members }),
+                Some(known) if known != user => changes.push(PresenceChange::Renamed { user: user.clone() }),
+                Some(_) => {}
+            }
+        }
+        let users: Vec<User> = before.values().filter(|user| !after.contains_key(&user.id)).cloned().collect();
+        if !users.is_empty() {
+            changes.push(PresenceChange::Left { users, members });
+        }
+        changes
     }
 }
 
@@ -310,7 +321,8 @@ mod tests {
     fn the_difference_of_two_lists_is_what_was_missed() {
         let roster =
             |ids: &[&str]| Roster::new(Members { list: Some(ids.iter().map(|id| user(id)).collect()), count: 0 });
-        let (joined, left) = roster(&["a", "b"]).difference(&roster(&["b", "c"]));
-        assert_eq!((joined, left), (vec![user("c")], vec![user("a")]));
+        let changes = roster(&["a", "b"]).difference(&roster(&["b", "c"]));
+        let left = PresenceChange::Left { users: vec![user("a")], members: 2 };
+        assert_eq!(changes, [PresenceChange::Joined { user: user("c"), members: 2 }, left]);
     }
 }

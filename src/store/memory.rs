@@ -1,1 +1,0 @@
-//! The embedded store: every room in this process's memory.
