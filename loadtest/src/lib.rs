@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod client;
 pub mod floor;
 pub mod frame;
 pub mod handshake;
+pub mod options;
 pub mod pace;
 pub mod process;
 pub mod report;

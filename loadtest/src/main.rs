@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use confab_loadtest::options::Options;
 use confab_loadtest::{floor, process, run};
 
 /// Load for a confab server, and the floor that its cost is compared with.
@@ -110,7 +111,7 @@ fn serve(args: &FloorArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 fn load(args: RunArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let report = run::run(&run::Options {
+    let report = run::run(&Options {
         addr: args.addr,
         path: args.path,
         pid: args.pid,

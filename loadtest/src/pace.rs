@@ -4,8 +4,16 @@
 //! it, whatever the server does, and a message that leaves late is late from the moment it was due: a stalled server
 //! can't hide the messages that it kept from being sent (coordinated omission). Pure: `now` is a parameter.
 
+use std::time::Duration;
+
 /// Nanoseconds of the run's own monotonic clock.
 pub type Nanos = u64;
+
+/// A duration on that clock.
+#[must_use]
+pub fn nanos(duration: Duration) -> Nanos {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
 
 const NANOS_PER_SECOND: f64 = 1e9;
 
@@ -26,12 +34,6 @@ impl Schedule {
 
     /// When the next message is due.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "small and positive"
-    )]
     pub fn due(&self) -> Nanos {
         self.start + (self.next as f64 * self.interval) as Nanos
     }

@@ -59,6 +59,8 @@ pub struct Load {
     pub messages: u64,
     /// Messages delivered, one per message and member.
     pub deliveries: u64,
+    /// Bytes of the object that a message is delivered as, on average over the whole run.
+    pub bytes_per_delivery: f64,
     /// Messages delivered in one frame, on average.
     pub deliveries_per_frame: f64,
     /// Messages delivered in one read of the client, on average.
@@ -158,7 +160,6 @@ impl Faults {
 }
 
 /// Microseconds, with a tenth.
-#[expect(clippy::cast_precision_loss, reason = "a latency fits")]
 fn micros(nanos: Nanos) -> f64 {
     (nanos as f64 / 100.0).round() / 10.0
 }

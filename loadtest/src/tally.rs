@@ -17,7 +17,9 @@ const LONGEST: Nanos = 600_000_000_000;
 pub struct Tally {
     /// Messages delivered, one per message and member.
     pub deliveries: u64,
-    /// Frames that carried anything.
+    /// Bytes of their objects.
+    pub delivered_bytes: u64,
+    /// Frames that carried messages.
     pub frames: u64,
     /// Reads that gave bytes.
     pub reads: u64,
@@ -49,6 +51,7 @@ impl Tally {
     pub fn new() -> Self {
         Self {
             deliveries: 0,
+            delivered_bytes: 0,
             frames: 0,
             reads: 0,
             messages: 0,

@@ -1,0 +1,481 @@
+//! The client: all sockets, one thread, one event queue.
+//!
+//! A client with more threads would need more than the one core that is left beside the server. What a message costs
+//! here is a search for three fields. Owns the sockets, the senders and what they have seen; the order of things and
+//! their deadlines are the run's.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+use crate::frame::{self, Masks};
+use crate::options::{Options, RunError, io_error};
+use crate::pace::{Nanos, Schedule, nanos};
+use crate::report::Faults;
+use crate::socket::{Socket, Stage};
+use crate::tally::Tally;
+use crate::{handshake, wire};
+
+const EVENTS: usize = 1024;
+const READ_BUFFER: usize = 256 * 1024;
+const TIMER: Token = Token(usize::MAX);
+/// Window of the senders while rooms are filled.
+const FILL_WINDOW: usize = 256;
+
+/// Why a socket ended: the close code.
+struct Ended(u16);
+
+const NO_CLOSE_CODE: u16 = 1006;
+
+impl From<io::Error> for Ended {
+    fn from(_: io::Error) -> Self {
+        Self(NO_CLOSE_CODE)
+    }
+}
+
+/// What the senders do.
+#[derive(Debug)]
+pub enum Traffic {
+    /// Nothing.
+    Silence,
+    /// Each answer lets the next message go.
+    Closed,
+    /// The first sender of every room sends this many messages.
+    Fill {
+        /// Messages left to send, by room.
+        left: Vec<u64>,
+    },
+    /// What the clock says.
+    Open(Schedule),
+}
+
+#[derive(Debug)]
+struct Sender {
+    socket: usize,
+    in_flight: usize,
+    next_id: u64,
+    /// Due times of messages that wait for a place in the window.
+    due: VecDeque<Nanos>,
+}
+
+/// All sockets and what they have seen.
+pub struct Client<'a> {
+    /// What was asked for.
+    pub options: &'a Options,
+    origin: Instant,
+    poll: Poll,
+    events: Events,
+    timer: TimerFd,
+    sockets: Vec<Socket>,
+    room_names: Vec<String>,
+    /// Highest offset seen or acknowledged, by room.
+    tops: Vec<u64>,
+    senders: Vec<Sender>,
+    traffic: Traffic,
+    /// Sockets that have joined.
+    pub live: usize,
+    /// What arrived.
+    pub tally: Tally,
+    masks: Masks,
+    scratch: Vec<u8>,
+    buffer: Vec<u8>,
+    /// When the last byte came.
+    pub last_byte: Nanos,
+    /// The members that are to stall don't read.
+    pub stalling: bool,
+    /// How the server has ended them, by close code.
+    pub stalled_closed: BTreeMap<u16, u64>,
+    failure: Option<RunError>,
+}
+
+impl<'a> Client<'a> {
+    /// A client without sockets.
+    ///
+    /// # Errors
+    /// The kernel has no event queue or timer left.
+    pub fn new(options: &'a Options) -> Result<Self, RunError> {
+        let poll = Poll::new().map_err(io_error("an event queue"))?;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK)
+            .map_err(|error| io_error("a timer")(error.into()))?;
+        poll.registry()
+            .register(&mut SourceFd(&timer.as_fd().as_raw_fd()), TIMER, Interest::READABLE)
+            .map_err(io_error("a timer"))?;
+        let senders = (0..options.senders * options.rooms)
+            .map(|socket| Sender { socket, in_flight: 0, next_id: 10, due: VecDeque::new() })
+            .collect();
+        Ok(Self {
+            options,
+            origin: Instant::now(),
+            poll,
+            events: Events::with_capacity(EVENTS),
+            timer,
+            sockets: Vec::with_capacity(options.sockets),
+            room_names: (0..options.rooms).map(|room| format!("{}{room}", options.room_prefix)).collect(),
+            tops: vec![0; options.rooms],
+            senders,
+            traffic: Traffic::Silence,
+            live: 0,
+            tally: Tally::new(),
+            masks: Masks::default(),
+            scratch: Vec::new(),
+            buffer: vec![0; READ_BUFFER],
+            last_byte: 0,
+            stalling: false,
+            stalled_closed: BTreeMap::new(),
+            failure: None,
+        })
+    }
+
+    /// The time of the run.
+    #[must_use]
+    pub fn now(&self) -> Nanos {
+        nanos(self.origin.elapsed())
+    }
+
+    /// Deliveries that members still lack.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        let live = self.sockets.iter().filter(|socket| socket.stage == Stage::Live && !socket.stalls);
+        live.map(|socket| self.tops[socket.room].saturating_sub(socket.last)).sum()
+    }
+
+    /// Messages that wait for an answer.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.senders.iter().map(|sender| sender.in_flight as u64).sum()
+    }
+
+    /// Messages that are left to fill the rooms with.
+    #[must_use]
+    pub fn to_fill(&self) -> u64 {
+        if let Traffic::Fill { left } = &self.traffic { left.iter().sum() } else { 0 }
+    }
+
+    /// What went wrong so far.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        Faults {
+            lost: self.tally.lost + self.missing(),
+            repeated: self.tally.repeated,
+            resets: self.tally.resets,
+            unacknowledged: self.in_flight(),
+            refused: self.tally.refused.clone(),
+            closed: self.tally.closed.clone(),
+        }
+    }
+
+    /// Opens as many sockets as may be opened at a time. Socket n is in room n modulo the rooms, so that the first ones of
+    /// every room are its senders and the last ones of the first room stall.
+    ///
+    /// # Errors
+    /// No descriptor or no port is left.
+    pub fn open_more(&mut self) -> Result<(), RunError> {
+        let options = self.options;
+        while self.sockets.len() < options.sockets && self.sockets.len() - self.live < options.connecting {
+            let number = self.sockets.len();
+            let room = number % options.rooms;
+            let sender = (number < self.senders.len()).then_some(number);
+            let stalls = room == 0 && number >= options.sockets - options.stalled * options.rooms;
+            let mut socket =
+                Socket::connect(options.addr, number, room, sender, stalls).map_err(io_error("a connection"))?;
+            self.poll
+                .registry()
+                .register(&mut socket.stream, Token(number), Interest::READABLE | Interest::WRITABLE)
+                .map_err(io_error("an event queue"))?;
+            self.sockets.push(socket);
+        }
+        Ok(())
+    }
+
+    /// Changes what the senders do.
+    pub fn begin(&mut self, traffic: Traffic) {
+        self.traffic = traffic;
+        for sender in 0..self.senders.len() {
+            self.top_up(sender);
+        }
+    }
+
+    /// Lets the stalled members read again.
+    pub fn release_stalled(&mut self) {
+        self.stalling = false;
+        for socket in 0..self.sockets.len() {
+            if self.sockets[socket].stalls {
+                self.on_ready(socket, true, true, true);
+            }
+        }
+    }
+
+    /// Waits for events until then at most, and handles them.
+    ///
+    /// # Errors
+    /// The event queue failed, or a socket ended before it had joined.
+    pub fn turn(&mut self, until: Nanos) -> Result<(), RunError> {
+        self.send_due();
+        let timeout = Duration::from_nanos(until.saturating_sub(self.now()));
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        match self.poll.poll(&mut events, Some(timeout)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(io_error("an event queue")(error)),
+        }
+        for event in &events {
+            if event.token() != TIMER {
+                self.on_ready(event.token().0, event.is_readable(), event.is_writable(), event.is_read_closed());
+            }
+        }
+        self.events = events;
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Sends what an open loop has due, and sets the timer for what comes next.
+    fn send_due(&mut self) {
+        let now = self.now();
+        let Traffic::Open(mut schedule) = self.traffic else { return };
+        while let Some((number, due)) = schedule.take(now) {
+            let sender = usize::try_from(number).unwrap_or(0) % self.senders.len();
+            self.senders[sender].due.push_back(due);
+            self.top_up(sender);
+        }
+        self.traffic = Traffic::Open(schedule);
+        let wait = Duration::from_nanos(schedule.due().saturating_sub(self.now()).max(1));
+        // The poll after it has a limit of its own, so a timer that can't be set makes messages late, not lost.
+        let _ = self.timer.set(Expiration::OneShot(TimeSpec::from_duration(wait)), TimerSetTimeFlags::empty());
+    }
+
+    /// Sends as many messages as the sender's window and the load allow.
+    fn top_up(&mut self, number: usize) {
+        let now = self.now();
+        let sender = &mut self.senders[number];
+        let socket = &mut self.sockets[sender.socket];
+        if socket.stage != Stage::Live {
+            return;
+        }
+        let window = if matches!(self.traffic, Traffic::Fill { .. }) { FILL_WINDOW } else { self.options.window };
+        while sender.in_flight < window {
+            let due = match &mut self.traffic {
+                Traffic::Silence => break,
+                Traffic::Closed => now,
+                Traffic::Fill { left } => match left.get_mut(number) {
+                    Some(left) if *left > 0 => {
+                        *left -= 1;
+                        now
+                    }
+                    _ => break,
+                },
+                Traffic::Open(_) => match sender.due.pop_front() {
+                    Some(due) => due,
+                    None => break,
+                },
+            };
+            self.scratch.clear();
+            let room = &self.room_names[socket.room];
+            wire::put_send(&mut self.scratch, sender.next_id, room, due, self.options.text_bytes);
+            socket.queue_frame(frame::TEXT, &self.scratch, &mut self.masks);
+            sender.next_id += 1;
+            sender.in_flight += 1;
+            self.tally.messages += 1;
+        }
+        // A broken connection shows as an event of its own.
+        let _ = socket.flush();
+    }
+
+    fn on_ready(&mut self, index: usize, readable: bool, writable: bool, closing: bool) {
+        if self.sockets[index].stage == Stage::Closed || (self.stalling && self.sockets[index].stalls) {
+            return;
+        }
+        if let Err(Ended(code)) = self.on_event(index, readable, writable, closing) {
+            let socket = &mut self.sockets[index];
+            let stage = std::mem::replace(&mut socket.stage, Stage::Closed);
+            let _ = self.poll.registry().deregister(&mut socket.stream);
+            let _ = socket.stream.shutdown(std::net::Shutdown::Both);
+            if socket.stalls {
+                *self.stalled_closed.entry(code).or_default() += 1;
+            } else if stage == Stage::Live {
+                *self.tally.closed.entry(code).or_default() += 1;
+            } else {
+                let why = format!("closed with {code}");
+                self.failure.get_or_insert(RunError::NotJoined { socket: index, stage, why });
+            }
+        }
+    }
+
+    fn on_event(&mut self, index: usize, readable: bool, writable: bool, closing: bool) -> Result<(), Ended> {
+        let socket = &mut self.sockets[index];
+        if writable {
+            if socket.stage == Stage::Connecting {
+                if let Some(error) = socket.stream.take_error()? {
+                    return Err(error.into());
+                }
+                socket.queue(&handshake::request(&self.options.addr.to_string(), &self.options.path));
+                socket.stage = Stage::Upgrading;
+            }
+            socket.flush()?;
+        }
+        if readable { self.on_readable(index, closing) } else { Ok(()) }
+    }
+
+    fn on_readable(&mut self, index: usize, closing: bool) -> Result<(), Ended> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let result = self.read_all(index, closing, &mut buffer);
+        self.buffer = buffer;
+        result
+    }
+
+    fn read_all(&mut self, index: usize, closing: bool, buffer: &mut [u8]) -> Result<(), Ended> {
+        loop {
+            let Some(read) = self.sockets[index].read(buffer)? else { return Ok(()) };
+            if read == 0 {
+                return Err(Ended(NO_CLOSE_CODE));
+            }
+            let now = self.now();
+            self.last_byte = now;
+            self.tally.reads += 1;
+            if let Some(mut bytes) = self.sockets[index].take_partial() {
+                bytes.extend_from_slice(&buffer[..read]);
+                let used = self.on_bytes(index, &bytes, now)?;
+                self.sockets[index].keep(&bytes[used..]);
+            } else {
+                let used = self.on_bytes(index, &buffer[..read], now)?;
+                self.sockets[index].keep(&buffer[used..read]);
+            }
+            // A short read has emptied the socket: what comes later is a new event.
+            if read < buffer.len() && !closing {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what is whole in `bytes`, and tells how much that was.
+    fn on_bytes(&mut self, index: usize, bytes: &[u8], now: Nanos) -> Result<usize, Ended> {
+        let mut used = 0;
+        if self.sockets[index].stage == Stage::Upgrading {
+            let Some(head) = handshake::head_len(bytes) else {
+                return if bytes.len() > handshake::MAX_HEAD { Err(Ended(NO_CLOSE_CODE)) } else { Ok(0) };
+            };
+            self.on_upgraded(index, &bytes[..head])?;
+            used = head;
+        }
+        while let Some(header) =
+            frame::Header::read(&bytes[used..]).map_err(|error| self.broken(index, &error.to_string()))?
+        {
+            let Some(whole) = bytes.get(used..used + header.total()) else { break };
+            used += header.total();
+            let payload = &whole[header.head..];
+            match header.opcode {
+                frame::TEXT => {
+                    let delivered = self.tally.deliveries;
+                    for object in wire::objects(payload) {
+                        self.on_object(index, object, now)?;
+                    }
+                    self.tally.frames += u64::from(self.tally.deliveries > delivered);
+                }
+                frame::PING => {
+                    self.sockets[index].queue_frame(frame::PONG, payload, &mut self.masks);
+                    self.sockets[index].flush()?;
+                }
+                frame::CLOSE => {
+                    return Err(Ended(payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code))));
+                }
+                _ => {}
+            }
+        }
+        if let Some(sender) = self.sockets[index].sender {
+            self.top_up(sender);
+        }
+        Ok(used)
+    }
+
+    fn on_upgraded(&mut self, index: usize, head: &[u8]) -> Result<(), Ended> {
+        if handshake::status(head) != Some(101) {
+            let line =
+                String::from_utf8_lossy(head.split(|&byte| byte == b'\r').next().unwrap_or_default()).into_owned();
+            return Err(self.broken(index, &line));
+        }
+        self.scratch.clear();
+        wire::put_hello(&mut self.scratch, index);
+        self.advance(index, Stage::Greeting)
+    }
+
+    /// Sends what is in `scratch`, and waits for the answer in the next stage.
+    fn advance(&mut self, index: usize, stage: Stage) -> Result<(), Ended> {
+        let socket = &mut self.sockets[index];
+        socket.queue_frame(frame::TEXT, &self.scratch, &mut self.masks);
+        socket.stage = stage;
+        Ok(socket.flush()?)
+    }
+
+    fn on_object(&mut self, index: usize, object: &[u8], now: Nanos) -> Result<(), Ended> {
+        let Some(kind) = wire::kind(object) else { return Err(self.broken(index, "no object with a type")) };
+        let socket = &mut self.sockets[index];
+        match (kind, socket.stage) {
+            (wire::Kind::Message, Stage::Live) if !socket.stalls => {
+                let (Some(offset), Some(due)) = (wire::offset(object), wire::stamp(object)) else {
+                    return Err(self.broken(index, "a message without offset or text"));
+                };
+                self.tally.delivered_bytes += object.len() as u64;
+                self.tally.deliver(&mut socket.last, offset, due, now);
+                let top = &mut self.tops[socket.room];
+                *top = offset.max(*top);
+            }
+            (wire::Kind::Sent, Stage::Live) => {
+                let Some(offset) = wire::offset(object) else {
+                    return Err(self.broken(index, "a reply without offset"));
+                };
+                let top = &mut self.tops[socket.room];
+                *top = offset.max(*top);
+                self.tally.acknowledged += 1;
+                self.answered(index);
+            }
+            (wire::Kind::Welcome, Stage::Greeting) => {
+                self.scratch.clear();
+                wire::put_join(&mut self.scratch, &self.room_names[socket.room]);
+                self.advance(index, Stage::Joining)?;
+            }
+            (wire::Kind::Joined, Stage::Joining) => {
+                socket.last = wire::offset(object).unwrap_or(0);
+                socket.stage = Stage::Live;
+                let top = &mut self.tops[socket.room];
+                *top = socket.last.max(*top);
+                self.live += 1;
+            }
+            (wire::Kind::Error, stage) => {
+                let code = String::from_utf8_lossy(wire::string(object, "code").unwrap_or_default()).into_owned();
+                if stage != Stage::Live {
+                    return Err(self.broken(index, &code));
+                }
+                *self.tally.refused.entry(code).or_default() += 1;
+                self.answered(index);
+            }
+            (wire::Kind::Ping, _) => {
+                self.scratch.clear();
+                wire::put_pong(&mut self.scratch);
+                let stage = socket.stage;
+                self.advance(index, stage)?;
+            }
+            (wire::Kind::Reset, _) => self.tally.resets += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, index: usize) {
+        if let Some(sender) = self.sockets[index].sender {
+            self.senders[sender].in_flight = self.senders[sender].in_flight.saturating_sub(1);
+        }
+    }
+
+    /// What the server sent can't be understood: of a joined socket that counts as a protocol violation.
+    fn broken(&mut self, index: usize, why: &str) -> Ended {
+        let stage = self.sockets[index].stage;
+        if stage != Stage::Live {
+            self.failure.get_or_insert(RunError::NotJoined { socket: index, stage, why: why.to_owned() });
+        }
+        Ended(1002)
+    }
+}
