@@ -1,0 +1,16 @@
+output "alert_policies" {
+  description = "Display names of the alerts."
+  value = concat(
+    [
+      google_monitoring_alert_policy.redis_memory.display_name,
+      google_monitoring_alert_policy.server_errors.display_name,
+      google_monitoring_alert_policy.instances.display_name,
+    ],
+    google_monitoring_alert_policy.down[*].display_name,
+  )
+}
+
+output "uptime_check" {
+  description = "Id of the uptime check, or null."
+  value       = one(google_monitoring_uptime_check_config.ready[*].uptime_check_id)
+}

@@ -1,0 +1,91 @@
+# Alerts and the uptime check, from Google's own metrics.
+
+mock_provider "google" {}
+
+variables {
+  project_id    = "demo-project"
+  name          = "confab"
+  service       = "confab"
+  host          = "confab-1.us-central1.run.app"
+  redis         = "projects/demo-project/locations/us-central1/instances/confab"
+  max_instances = 10
+}
+
+run "redis_is_watched_at_80_percent" {
+  command = plan
+
+  assert {
+    condition     = google_monitoring_alert_policy.redis_memory.conditions[0].condition_threshold[0].threshold_value == 0.8
+    error_message = "before it is full"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.instances.conditions[0].condition_threshold[0].threshold_value == 8
+    error_message = "at 80 % of the instances"
+  }
+}
+
+run "nobody_is_told_unless_named" {
+  command = plan
+
+  assert {
+    condition     = length(google_monitoring_notification_channel.email) == 0
+    error_message = "no channel"
+  }
+}
+
+run "each_address_is_a_channel" {
+  command = plan
+
+  variables {
+    notify = ["a@example.com", "b@example.com"]
+  }
+
+  assert {
+    condition     = length(google_monitoring_notification_channel.email) == 2
+    error_message = "one each"
+  }
+}
+
+run "a_private_service_is_not_asked_from_outside" {
+  command = plan
+
+  variables {
+    uptime_check = false
+  }
+
+  assert {
+    condition     = length(google_monitoring_uptime_check_config.ready) == 0 && length(google_monitoring_alert_policy.down) == 0
+    error_message = "it wouldn't answer"
+  }
+}
+
+run "notify_nonsense_is_refused" {
+  command = plan
+
+  variables {
+    notify = ["nobody"]
+  }
+
+  expect_failures = [var.notify]
+}
+
+run "max_instances_zero_is_refused" {
+  command = plan
+
+  variables {
+    max_instances = 0
+  }
+
+  expect_failures = [var.max_instances]
+}
+
+run "name_too_short_is_refused" {
+  command = plan
+
+  variables {
+    name = "ab"
+  }
+
+  expect_failures = [var.name]
+}

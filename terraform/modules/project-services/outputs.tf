@@ -1,0 +1,4 @@
+output "services" {
+  description = "The enabled APIs, known once they answer."
+  value       = split(",", time_sleep.enabled.triggers["services"])
+}
