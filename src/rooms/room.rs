@@ -352,11 +352,12 @@ impl State {
     /// Takes a change of presence in.
     pub fn presence(&mut self, change: &PresenceChange, rules: PresenceRules) -> PresenceDue {
         self.roster_version += 1;
+        let Some(change) = self.roster.news(change) else { return PresenceDue::Nothing };
         let was_listed = matches!(self.roster, Roster::Listed(_));
-        self.roster.apply(change, rules.list_up_to);
+        self.roster.apply(&change, rules.list_up_to);
         let interval_ms = match &self.roster {
             Roster::Listed(_) => {
-                self.announcer.note(change);
+                self.announcer.note(&change);
                 rules.coalesce_ms
             }
             Roster::Counted(count) => {

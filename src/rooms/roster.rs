@@ -45,6 +45,21 @@ impl Roster {
         MemberView { list, count: self.count() }
     }
 
+    /// What of a change is news: a list that was read from the store may be ahead of the publications.
+    #[must_use]
+    pub fn news(&self, change: &PresenceChange) -> Option<PresenceChange> {
+        let Self::Listed(list) = self else { return Some(change.clone()) };
+        match change {
+            PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user } => {
+                (list.get(&user.id) != Some(user)).then(|| change.clone())
+            }
+            PresenceChange::Left { users, members } => {
+                let users: Vec<User> = users.iter().filter(|user| list.contains_key(&user.id)).cloned().collect();
+                (!users.is_empty()).then_some(PresenceChange::Left { users, members: *members })
+            }
+        }
+    }
+
     /// Takes a change in. A list that grows over `list_up_to` becomes a count.
     pub fn apply(&mut self, change: &PresenceChange, list_up_to: usize) {
         match (self, change) {

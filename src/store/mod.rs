@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::domain::{Body, Draft, Entry, Millis, Position, RoomId, Since, Text, User, UserId};
+use crate::domain::{Body, Draft, Entry, Key, Millis, Position, RoomId, Since, Text, User, UserId};
 
 /// The answer to come of a call to the store.
 pub type Pending<T, E = StoreError> = BoxFuture<'static, Result<T, E>>;
@@ -37,6 +37,10 @@ pub type Pending<T, E = StoreError> = BoxFuture<'static, Result<T, E>>;
 /// [`Publication::Interrupted`] tells that they were.
 pub const FEED_CAPACITY: usize = 16 * 1024;
 
+/// The lease of an instance that lets somebody enter before it has one, in milliseconds: too short to matter where it
+/// then ends, long enough for the first renewal.
+pub const FIRST_LEASE_MS: Millis = 10_000;
+
 /// One instance's connection to the store.
 ///
 /// Every call is answered within the store's own time limits: it never hangs.
@@ -44,7 +48,7 @@ pub trait Store: Send + Sync + 'static {
     /// Appends an entry, atomically and in this order: the same key within the window answers for the first attempt
     /// ([`Stored::duplicate`], or [`Refusal::KeyConflict`] where the content differs) → the sender's rate → the target
     /// of an edit, deletion or reaction → room for it → offset and chain → trim → publish to every subscribed
-    /// instance. A refusal stores nothing and changes nothing, except that a refused rate costs nothing either.
+    /// instance. A refusal stores nothing and changes nothing: it doesn't count for the rate either.
     ///
     /// The content that a key is compared by is the [`Body`], nothing else. A key answers only for
     /// the log it belongs to: a log that was lost takes its keys with it.
@@ -56,9 +60,9 @@ pub trait Store: Send + Sync + 'static {
     /// - `since.offset` 0 is before any log: continued as long as entry 1 is kept (or there is no entry), else
     ///   [`Reset::Trimmed`].
     /// - Above the log's top: [`Reset::Lost`].
-    /// - Another chain at that offset, also at the trimming boundary (`oldest` − 1, where it must be found by
-    ///   recomputing the chain of the oldest entry): [`Reset::Diverged`].
-    /// - Below the boundary: [`Reset::Trimmed`].
+    /// - Another chain at that offset, also at the trimming boundary (`oldest` − 1, an entry that is no longer there:
+    ///   its chain is the one that the oldest entry's is computed from): [`Reset::Diverged`].
+    /// - Below the boundary: [`Reset::Trimmed`], whatever the chain.
     fn read_after(&self, room: &RoomId, since: Since, page: PageSize, newest: PageSize) -> Pending<After>;
 
     /// The newest entries before an offset (exclusive; `None`: the newest of all), oldest first.
@@ -77,8 +81,9 @@ pub trait Store: Send + Sync + 'static {
     /// Publishes what is not part of the log to every subscribed instance, this one included. At most once, unconfirmed.
     fn announce(&self, room: &RoomId, announcement: Announcement);
 
-    /// Keeps a user's read mark at the highest offset ever given, for [`history_idle_ms`](crate::domain::Limits::history_idle_ms), and announces
-    /// [`Announcement::Read`] where it rose. `origin` is the socket it came from.
+    /// Keeps a user's read mark at the highest offset given, and announces [`Announcement::Read`] where it rose. `origin`
+    /// is the socket it came from. A mark is kept as long as the log; a new log starts without marks. Where a store is
+    /// full, a user's first mark in a room may be refused with [`StoreError::Overloaded`].
     fn mark_read(&self, room: &RoomId, user: &UserId, offset: u64, origin: u64) -> Pending<()>;
 
     /// The user's read mark, 0 for none.
@@ -86,6 +91,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The user is in the room on this instance. Where no instance had them before, [`PresenceChange::Joined`] is
     /// published; where their name differs from the one known, [`PresenceChange::Renamed`]. Repeating it is harmless.
+    /// An instance without a lease gets one of [`FIRST_LEASE_MS`].
     fn enter(&self, room: &RoomId, user: &User) -> Pending<()>;
 
     /// The user is no longer in the room on this instance. Where no other instance has them, [`PresenceChange::Left`] is
@@ -95,7 +101,8 @@ pub trait Store: Send + Sync + 'static {
     /// All members of a room over all instances, by id; only the count where there are more than `most`.
     fn members(&self, room: &RoomId, most: usize) -> Pending<Members>;
 
-    /// Renews this instance's lease: its members are present until `for_ms` from now, by the store's clock.
+    /// Renews this instance's lease: its members are present until `for_ms` from now, by the store's clock, however the
+    /// instance ends. One whose lease had ended has no members until they enter again.
     fn renew_lease(&self, for_ms: Millis) -> Pending<()>;
 
     /// Claims the instances whose lease has ended, each by exactly one caller, and takes their members out: those whom
@@ -181,9 +188,15 @@ pub struct PageSize {
 /// Bytes that an entry counts for, in history limits and pages: its variable parts and a flat sum for the rest.
 #[must_use]
 pub fn cost(entry: &Entry) -> usize {
+    cost_of(&entry.user, &entry.key, &entry.body)
+}
+
+/// What [`cost`] will be of an entry with these parts.
+#[must_use]
+pub fn cost_of(user: &User, key: &Key, body: &Body) -> usize {
     /// About what offset, chains, time, ids and JSON punctuation take in a store or on the wire.
     const FLAT: usize = 200;
-    let body = match &entry.body {
+    let body = match body {
         Body::Message { text, .. } | Body::Edited { text, .. } => match text {
             Text::Kept(text) => text.len(),
             Text::Withdrawn(sha, _) => sha.as_str().len(),
@@ -191,7 +204,7 @@ pub fn cost(entry: &Entry) -> usize {
         Body::Deleted { .. } => 0,
         Body::Reacted { emoji, .. } => emoji.as_str().len(),
     };
-    FLAT + entry.user.id.as_str().len() + entry.user.name.as_str().len() + entry.key.as_str().len() + body
+    FLAT + user.id.as_str().len() + user.name.as_str().len() + key.as_str().len() + body
 }
 
 /// Some entries of a log, and where the log stands.
