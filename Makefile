@@ -39,7 +39,7 @@ fuzz: ## Fuzz every target for a minute each (needs a nightly toolchain and carg
 .PHONY: docs
 docs: ## Write the generated tables of the documentation again
 	$(CARGO) run --quiet -- check --markdown > docs/settings.md
-	python3 terraform/docs.py
+	tests/terraform/tables
 
 .PHONY: screenshots
 screenshots: ## Take pictures of the page in its states

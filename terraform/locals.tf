@@ -13,6 +13,10 @@ locals {
   new_network     = var.network.existing == null
   private_service = var.redis.connect_mode == "PRIVATE_SERVICE_ACCESS"
 
+  # Where a connector is can't be changed, only another one made; and two can't have one name.
+  connector_place = join(" ", [coalesce(try(var.network.existing.name, null), var.name), coalesce(var.connector.subnet, var.connector.ip_cidr_range)])
+  connector_name  = coalesce(var.connector.name, "${var.name}-${substr(sha256(local.connector_place), 0, 4)}")
+
   labels = merge({ "app" = var.name, "managed-by" = "terraform" }, var.labels)
 
   # In the worst case every instance has a member of every room, so each message crosses the connector once for each.

@@ -29,7 +29,7 @@ module "connector" {
 
   project_id    = var.project_id
   region        = var.region
-  name          = coalesce(var.connector.name, var.name)
+  name          = local.connector_name
   network       = var.connector.subnet == null ? module.network.name : null
   ip_cidr_range = var.connector.subnet == null ? var.connector.ip_cidr_range : null
   subnet        = var.connector.subnet == null ? null : { name = var.connector.subnet, project_id = var.connector.subnet_project_id }

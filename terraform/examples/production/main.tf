@@ -77,11 +77,6 @@ module "confab" {
     max_instances = 5
   }
 
-  telemetry = {
-    traces  = true
-    metrics = true
-  }
-
   observability = {
     enabled = true
     notify  = var.notify

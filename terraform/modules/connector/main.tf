@@ -29,6 +29,10 @@ resource "google_vpc_access_connector" "this" {
   }
 
   lifecycle {
+    # In use by the service, a connector can't be deleted: the service has to move to the next one first. So whoever calls
+    # this changes `name` with whatever replaces the connector.
+    create_before_destroy = true
+
     precondition {
       condition     = local.capacity_mbps >= var.required_mbps
       error_message = "connector throughput: ${var.max_instances} × ${var.machine_type} carry about ${local.capacity_mbps} Mbit/s, and the expected traffic on all instances of the service needs ${ceil(var.required_mbps)}. Raise connector.max_instances (up to 10) or connector.machine_type, or lower max_instances or traffic."

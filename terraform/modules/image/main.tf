@@ -88,8 +88,9 @@ resource "time_sleep" "granted" {
   create_duration = "${var.grant_wait_seconds}s"
 
   triggers = {
-    repository = google_artifact_registry_repository_iam_member.build.repository
-    bucket     = google_storage_bucket_iam_member.build.bucket
+    # Ids, and no other attribute: after the apply the provider writes a grant's object in another form than planned.
+    repository = google_artifact_registry_repository_iam_member.build.id
+    bucket     = google_storage_bucket_iam_member.build.id
   }
 }
 

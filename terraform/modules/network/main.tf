@@ -32,7 +32,7 @@ resource "google_compute_subnetwork" "direct" {
 
   project                  = var.project_id
   region                   = var.region
-  name                     = "${var.name}-direct"
+  name                     = "${var.name}-direct-${substr(sha256(var.direct_cidr), 0, 4)}"
   network                  = google_compute_network.this[0].id
   ip_cidr_range            = var.direct_cidr
   private_ip_google_access = true
@@ -41,6 +41,11 @@ resource "google_compute_subnetwork" "direct" {
     aggregation_interval = "INTERVAL_10_MIN"
     flow_sampling        = 0.1
     metadata             = "INCLUDE_ALL_METADATA"
+  }
+
+  # In use by the service, a subnet can't be deleted: the service has to leave first. Another range is another name.
+  lifecycle {
+    create_before_destroy = true
   }
 }
 

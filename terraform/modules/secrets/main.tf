@@ -39,7 +39,8 @@ resource "time_sleep" "granted" {
   create_duration = "${var.grant_wait_seconds}s"
 
   triggers = {
-    grants = join(",", sort([for g in google_secret_manager_secret_iam_member.accessor : g.secret_id]))
+    # Ids, and no other attribute: after the apply the provider writes a grant's secret in another form than planned.
+    grants = join(",", sort([for g in google_secret_manager_secret_iam_member.accessor : g.id]))
   }
 }
 

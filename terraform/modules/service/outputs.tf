@@ -8,11 +8,6 @@ output "url" {
   value       = google_cloud_run_v2_service.this.uri
 }
 
-output "revision" {
-  description = "The newest revision that was ready."
-  value       = google_cloud_run_v2_service.this.latest_ready_revision
-}
-
 output "settings" {
   description = "The environment the program runs with."
   value       = local.environment
