@@ -14,8 +14,9 @@ use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{self, Runtime};
 
 use crate::auth::{self, Auth};
-use crate::config::{Environment, Loaded, Secret, Settings, StoreUrl, as_json, as_markdown};
+use crate::config::{Environment, Loaded, Secret, Settings, as_json, as_markdown};
 use crate::log;
+use crate::server::{self, RunError};
 
 /// The answer is no: not ready, not verified, not exported.
 const NO: u8 = 1;
@@ -131,10 +132,11 @@ fn environment() -> Environment {
 
 impl CommandLine {
     fn run(self, environment: &Environment) -> Result<(), Failed> {
-        let out = &mut io::stdout().lock();
+        // Not locked: `serve` logs there from other threads.
+        let out = &mut io::stdout();
         let load = || loaded(self.config.as_deref(), environment);
         match self.command.unwrap_or(Command::Serve) {
-            Command::Serve => serve(&load()?.settings),
+            Command::Serve => serve(load()?.settings),
             Command::Check(Check { list: true, .. }) => Ok(writeln!(out, "{:#}", as_json())?),
             Command::Check(Check { markdown: true, .. }) => Ok(write!(out, "{}", as_markdown())?),
             Command::Check(_) => check(&load()?, out),
@@ -211,10 +213,22 @@ fn verify(file: &Path, out: &mut impl Write) -> Result<(), Failed> {
     Ok(writeln!(out, "{answer}")?)
 }
 
-fn serve(settings: &Settings) -> Result<(), Failed> {
-    if settings.store.url != StoreUrl::Memory {
-        let problem = "store.url names a Redis, and this build has no Redis store: set CONFAB__STORE__URL=memory:";
-        return Err(Failed::new(UNAVAILABLE, problem));
+fn serve(settings: Settings) -> Result<(), Failed> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build()?;
+    // In a task of its own: a worker runs it, and the main thread has nothing to do.
+    let served = runtime.block_on(runtime.spawn(server::run(settings)));
+    // Nothing is left that anybody waits for.
+    runtime.shutdown_background();
+    match served {
+        Ok(result) => result.map_err(|error| {
+            let code = if matches!(error, RunError::Store(_)) { UNAVAILABLE } else { INTERNAL };
+            Failed::new(code, chain(&error))
+        }),
+        Err(error) => Err(Failed::new(INTERNAL, error.to_string())),
     }
-    Err(Failed::new(INTERNAL, "this build has no server"))
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

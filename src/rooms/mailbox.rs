@@ -99,7 +99,8 @@ impl Mailbox {
         self.reader.wake();
     }
 
-    /// Takes frames of up to `most` bytes (at least one) and all notes, into `taken`. Pending while there is nothing.
+    /// Takes frames of up to `most` bytes (at least one, but none where `most` is 0) and all notes, into `taken`. Pending
+    /// while there is nothing.
     pub fn poll_take(&self, cx: &mut Context<'_>, most: usize, taken: &mut Taken) -> Poll<()> {
         if self.take(most, taken) {
             return Poll::Ready(());
@@ -114,7 +115,7 @@ impl Mailbox {
         taken.overflowed = queue.overflowed;
         let mut bytes = 0;
         while let Some(frame) = queue.frames.front() {
-            if !taken.frames.is_empty() && bytes + frame.len() > most {
+            if (!taken.frames.is_empty() || most == 0) && bytes + frame.len() > most {
                 break;
             }
             bytes += frame.len();

@@ -27,7 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use crate::domain::{Draft, Entry, Limits, Millis, RoomId, Since, User, UserId};
 use crate::protocol::{Code, CommandId, Event, Goaway, Refused};
 use crate::store::{
-    After, Announcement, AppendError, Checked, Durability, Feed, Members, PageSize, Pending, PresenceChange,
+    After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, PageSize, Pending, PresenceChange,
     Publication, Store, StoreError, Stored,
 };
 use agenda::{Agenda, Duty};
@@ -292,6 +292,12 @@ impl Rooms {
     #[must_use]
     pub fn durability(&self) -> Durability {
         self.store.durability()
+    }
+
+    /// Whether the store answers, and how full it is.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.store.health()
     }
 
     fn now(&self) -> Millis {

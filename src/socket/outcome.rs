@@ -1,0 +1,75 @@
+//! What the store's answers mean to a client.
+
+use crate::domain::{Millis, RoomId};
+use crate::protocol::{Code, CommandId, Event, Refused};
+use crate::rooms::Seated;
+use crate::store::{AppendError, Refusal, StoreError, Stored};
+
+/// What a client is told to wait where the store doesn't say.
+const RETRY_MS: Millis = 1_000;
+
+/// The answer to a command that had to wait for the store.
+pub enum Outcome {
+    /// Send this.
+    Reply(Event),
+    /// A join has ended; its reply is in the mailbox already, a refusal isn't.
+    Joined {
+        /// Which room.
+        room: RoomId,
+        /// As it was asked for.
+        may_create: bool,
+        /// How.
+        result: Result<Seated, Refused>,
+    },
+}
+
+/// The reply to a write.
+pub fn sent(id: Option<CommandId>, room: RoomId, result: Result<Stored, AppendError>) -> Event {
+    match result {
+        Ok(Stored { position, at, durability, duplicate }) => {
+            Event::Sent { id, room, position, at, durability: durability.as_str(), duplicate }
+        }
+        Err(AppendError::Refused(refusal)) => Event::Error(refused(id, refusal)),
+        Err(AppendError::Unknown(error)) => Event::Error(unknown(id, error)),
+    }
+}
+
+/// The reply to a write that the store hasn't answered in time.
+pub fn unanswered(id: Option<CommandId>) -> Event {
+    Event::Error(unknown(id, StoreError::Unconfirmed { retry_ms: RETRY_MS }))
+}
+
+fn refused(id: Option<CommandId>, refusal: Refusal) -> Refused {
+    match refusal {
+        Refusal::RateLimited { retry_ms } => {
+            Refused::new(id, Code::RateLimited, "too many sends in this room: slow down").retry_in(retry_ms)
+        }
+        Refusal::KeyConflict { position } => Refused {
+            position: Some(position),
+            ..Refused::new(id, Code::KeyConflict, "the key was used for other content: take a new key")
+        },
+        Refusal::NotFound => Refused::new(id, Code::NotFound, "the target is not a kept, undeleted message"),
+        Refusal::Forbidden => Refused::new(id, Code::Forbidden, "only the author may do that"),
+        Refusal::Overloaded { retry_ms } => overloaded(id, retry_ms),
+    }
+}
+
+fn unknown(id: Option<CommandId>, error: StoreError) -> Refused {
+    match error {
+        StoreError::Unavailable { retry_ms } => {
+            Refused::new(id, Code::Unavailable, "the store can't be reached: retry with the same key")
+                .retry_in(retry_ms)
+        }
+        StoreError::Unconfirmed { retry_ms } => {
+            Refused::new(id, Code::Unconfirmed, "the outcome is unknown: retry with the same key").retry_in(retry_ms)
+        }
+        StoreError::Overloaded { retry_ms } => overloaded(id, retry_ms),
+        StoreError::Corrupt => {
+            Refused::new(id, Code::Internal, "the room's data can't be read: retry with the same key")
+        }
+    }
+}
+
+fn overloaded(id: Option<CommandId>, retry_ms: Millis) -> Refused {
+    Refused::new(id, Code::Overloaded, "the service is full: back off and retry").retry_in(retry_ms)
+}

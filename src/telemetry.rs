@@ -1,0 +1,236 @@
+//! Logs, traces and metrics: where they go, and the list of what is counted.
+//!
+//! It may use the settings and nothing else of the program; whoever counts gets [`Counts`]. The text of a message and
+//! secrets never come here.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use serde_json::{Map, Value, json};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::config::{LogFormat, TelemetrySettings};
+
+/// The name of the service in traces and metrics.
+const SERVICE: &str = "confab";
+
+/// What an instance counts. Plain numbers, so that counting costs nothing; they are read when metrics are exported.
+#[derive(Debug, Default)]
+pub struct Counts {
+    sockets: AtomicI64,
+    handshakes: AtomicU64,
+    turned_away: AtomicU64,
+    commands: AtomicU64,
+    deliveries: AtomicU64,
+}
+
+impl Counts {
+    /// A WebSocket begins.
+    pub fn socket_opened(&self) {
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A WebSocket has ended.
+    pub fn socket_closed(&self) {
+        self.sockets.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A connection was refused for lack of room.
+    pub fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A command came in, good or bad.
+    pub fn command(&self) {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Frames were handed to a socket.
+    pub fn delivered(&self, frames: usize) {
+        self.deliveries.fetch_add(frames as u64, Ordering::Relaxed);
+    }
+
+    /// WebSockets that are open.
+    #[must_use]
+    pub fn sockets(&self) -> i64 {
+        self.sockets.load(Ordering::Relaxed)
+    }
+
+    /// The metrics, by name, with the number that each reads.
+    fn register(self: &Arc<Self>, meter: &opentelemetry::metrics::Meter) {
+        let gauge = Arc::clone(self);
+        meter
+            .i64_observable_up_down_counter("confab.sockets")
+            .with_description("WebSockets that are open")
+            .with_callback(move |observer| observer.observe(gauge.sockets(), &[]))
+            .build();
+        let counter = |name, description, read: fn(&Self) -> &AtomicU64| {
+            let counts = Arc::clone(self);
+            meter
+                .u64_observable_counter(name)
+                .with_description(description)
+                .with_callback(move |observer| observer.observe(read(&counts).load(Ordering::Relaxed), &[]))
+                .build();
+        };
+        counter("confab.handshakes", "WebSockets that were opened", |counts| &counts.handshakes);
+        counter("confab.turned_away", "Connections refused for lack of room", |counts| &counts.turned_away);
+        counter("confab.commands", "Commands of clients, good or bad", |counts| &counts.commands);
+        counter("confab.deliveries", "Frames handed to sockets", |counts| &counts.deliveries);
+    }
+}
+
+/// Why telemetry could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The exporter to `telemetry.otlp_endpoint` could not be made.
+    #[error("the exporter of traces and metrics could not be made")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// `telemetry.log` isn't a list of directives.
+    #[error("telemetry.log is not a list of log directives")]
+    Directives(#[from] tracing_subscriber::filter::ParseError),
+    /// Logging is set up already.
+    #[error("logging is set up already")]
+    Twice(#[from] TryInitError),
+}
+
+/// The exporters of this process.
+#[derive(Debug, Default)]
+pub struct Telemetry {
+    tracer: Option<SdkTracerProvider>,
+    meter: Option<SdkMeterProvider>,
+}
+
+impl Telemetry {
+    /// Sets up logging and, where there is an endpoint for them, traces and metrics. Once per process, inside a tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// See [`TelemetryError`].
+    pub fn start(settings: &TelemetrySettings, instance: &str, counts: &Arc<Counts>) -> Result<Self, TelemetryError> {
+        let filter = EnvFilter::try_new(&settings.log)?;
+        let telemetry = match &settings.otlp_endpoint {
+            Some(endpoint) => Self::exporting(endpoint, settings, instance, counts)?,
+            None => Self::default(),
+        };
+        let json = match settings.log_format {
+            LogFormat::Json => true,
+            LogFormat::Text => false,
+            LogFormat::Auto => !io::stdout().is_terminal(),
+        };
+        let lines = tracing_subscriber::fmt::layer();
+        let lines = if json { lines.event_format(CloudLogging).boxed() } else { lines.with_target(false).boxed() };
+        let spans =
+            telemetry.tracer.as_ref().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer(SERVICE)));
+        tracing_subscriber::registry().with(lines).with(spans).with(filter).try_init()?;
+        Ok(telemetry)
+    }
+
+    fn exporting(
+        endpoint: &str,
+        settings: &TelemetrySettings,
+        instance: &str,
+        counts: &Arc<Counts>,
+    ) -> Result<Self, TelemetryError> {
+        let resource = Resource::builder()
+            .with_service_name(SERVICE)
+            .with_attribute(opentelemetry::KeyValue::new("service.instance.id", instance.to_owned()))
+            .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+            .build();
+        let spans = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        let tracer = SdkTracerProvider::builder()
+            .with_batch_exporter(spans)
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.trace_ratio))))
+            .with_resource(resource.clone())
+            .build();
+        let metrics = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        let interval = Duration::from_millis(settings.metrics_interval_ms);
+        let meter = SdkMeterProvider::builder()
+            .with_reader(PeriodicReader::builder(metrics).with_interval(interval).build())
+            .with_resource(resource)
+            .build();
+        counts.register(&opentelemetry::metrics::MeterProvider::meter(&meter, SERVICE));
+        Ok(Self { tracer: Some(tracer), meter: Some(meter) })
+    }
+
+    /// Sends what is left, within a second.
+    pub fn stop(self) {
+        const WITHIN: Duration = Duration::from_millis(500);
+        // Nobody is left to be told of a failure.
+        let _ = self.tracer.map(|tracer| tracer.shutdown_with_timeout(WITHIN));
+        let _ = self.meter.map(|meter| meter.shutdown_with_timeout(WITHIN));
+    }
+}
+
+/// One JSON object a line, with the names that Cloud Logging takes `severity`, `message` and the time from.
+struct CloudLogging;
+
+impl<S, N> FormatEvent<S, N> for CloudLogging
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let severity = match *event.metadata().level() {
+            Level::ERROR => "ERROR",
+            Level::WARN => "WARNING",
+            Level::INFO => "INFO",
+            Level::DEBUG | Level::TRACE => "DEBUG",
+        };
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut line = Map::new();
+        line.insert("severity".to_owned(), json!(severity));
+        line.insert("message".to_owned(), json!(""));
+        line.insert("timestamp".to_owned(), json!({"seconds": since.as_secs(), "nanos": since.subsec_nanos()}));
+        line.insert("target".to_owned(), json!(event.metadata().target()));
+        event.record(&mut Fields(&mut line));
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+/// The fields of an event as JSON. A line break in one of them stays inside its string.
+struct Fields<'a>(&'a mut Map<String, Value>);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        // Writing into a string fails only where the value's own Debug does.
+        let _ = write!(text, "{value:?}");
+        self.0.insert(field.name().to_owned(), json!(text));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), json!(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.0.insert(field.name().to_owned(), json!(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.insert(field.name().to_owned(), json!(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.0.insert(field.name().to_owned(), json!(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.insert(field.name().to_owned(), json!(value));
+    }
+}
