@@ -46,7 +46,7 @@ module "redis" {
 
   project_id          = var.project_id
   region              = var.region
-  name                = var.name
+  name                = coalesce(var.redis.name, var.name)
   labels              = local.labels
   network             = module.network.id
   tier                = local.redis_tier
@@ -69,6 +69,7 @@ module "identity" {
 
   project_id = var.project_id
   name       = var.name
+  account_id = var.service_account_id
   traces     = var.telemetry.traces
   metrics    = var.telemetry.metrics
 

@@ -65,7 +65,7 @@ output "next_steps" {
   value       = <<-EOT
     Open the page:     ${module.service.url}
     Is it ready?       curl ${module.service.url}/health/ready
-    Watch its log:     gcloud run services logs tail ${var.name} --region ${var.region} --project ${var.project_id}
+    Watch its log:     gcloud beta run services logs tail ${var.name} --region ${var.region} --project ${var.project_id}
     Its metrics:       https://console.cloud.google.com/run/detail/${var.region}/${var.name}/observability/metrics?project=${var.project_id}
     Load test it:      point the repository's load generator at ${replace(module.service.url, "https://", "wss://")}/ws
     Take it down:      terraform destroy${var.deletion_protection ? " (after an apply with deletion_protection = false)" : ""}

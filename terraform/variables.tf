@@ -108,6 +108,17 @@ variable "build" {
 
 # ---- service ---------------------------------------------------------------------------------------------------------
 
+variable "service_account_id" {
+  description = "Id of the service's account, the part of its address before the @. Null: the stack's name with `-run`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.service_account_id == null ? true : can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.service_account_id))
+    error_message = "service_account_id: allowed are null and 6 to 30 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+  }
+}
+
 variable "public" {
   description = "true: anybody may open the page (no IAM check; the program's own tokens identify people). false: callers need roles/run.invoker, which `invokers` receive."
   type        = bool
@@ -292,10 +303,6 @@ variable "network" {
     error_message = "network.existing.name: allowed is a network's name: 1 to 63 lower-case letters, digits and hyphens (not its URL)."
   }
   validation {
-    condition     = try(var.network.existing.name, "") != "default"
-    error_message = "network.existing.name: allowed is a custom network; \"default\" opens SSH and RDP to the world and has subnets everywhere."
-  }
-  validation {
     condition     = try(var.network.existing.project_id, null) == null ? true : can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.network.existing.project_id))
     error_message = "network.existing.project_id: allowed are null and a project id of 6 to 30 characters."
   }
@@ -384,8 +391,9 @@ variable "traffic" {
 # ---- store -----------------------------------------------------------------------------------------------------------
 
 variable "redis" {
-  description = "Memorystore for Redis. `tier`: null follows the profile. `auth`: `on`; `off`; `rotating`, a step of rotating the password (see modules/secrets). `zone`: where the primary starts (null: Google chooses). `reserved_ip_range`: a free /29 (direct peering) or the name of an allocated range (private service access). `snapshot_hours`: how often a copy goes to disk (1, 6, 12, 24; null: never). `sockets_per_instance`: connections one instance opens at most."
+  description = "Memorystore for Redis. `name`: null is that of the stack. `tier`: null follows the profile. `auth`: `on`; `off`; `rotating`, a step of rotating the password (see modules/secrets). `zone`: where the primary starts (null: Google chooses). `reserved_ip_range`: a free /29 (direct peering) or the name of an allocated range (private service access). `snapshot_hours`: how often a copy goes to disk (1, 6, 12, 24; null: never). `sockets_per_instance`: connections one instance opens at most."
   type = object({
+    name                 = optional(string)
     tier                 = optional(string)
     memory_gb            = optional(number, 1)
     version              = optional(string, "REDIS_7_2")
@@ -402,6 +410,10 @@ variable "redis" {
   default  = {}
   nullable = false
 
+  validation {
+    condition     = var.redis.name == null ? true : can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", var.redis.name))
+    error_message = "redis.name: allowed are null and 1 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+  }
   validation {
     condition     = var.redis.tier == null ? true : contains(["BASIC", "STANDARD_HA"], var.redis.tier)
     error_message = "redis.tier: allowed are null, \"BASIC\" and \"STANDARD_HA\"."

@@ -348,16 +348,6 @@ run "egress_unknown_is_refused" {
   expect_failures = [var.egress]
 }
 
-run "network_default_network_is_refused" {
-  command = plan
-
-  variables {
-    network = { existing = { name = "default" } }
-  }
-
-  expect_failures = [var.network]
-}
-
 run "network_network_url_is_refused" {
   command = plan
 
@@ -516,6 +506,26 @@ run "traffic_huge_message_is_refused" {
   }
 
   expect_failures = [var.traffic]
+}
+
+run "service_account_id_too_short_is_refused" {
+  command = plan
+
+  variables {
+    service_account_id = "chat"
+  }
+
+  expect_failures = [var.service_account_id]
+}
+
+run "redis_name_upper_case_is_refused" {
+  command = plan
+
+  variables {
+    redis = { name = "Rooms" }
+  }
+
+  expect_failures = [var.redis]
 }
 
 run "redis_tier_unknown_is_refused" {

@@ -2,7 +2,7 @@
 # project roles are those of telemetry, each behind its switch. Logs need none, Cloud Run collects the container's output.
 resource "google_service_account" "this" {
   project      = var.project_id
-  account_id   = "${var.name}-run"
+  account_id   = coalesce(var.account_id, "${var.name}-run")
   display_name = "${var.name} service"
   description  = "Identity of the Cloud Run service ${var.name}."
 }

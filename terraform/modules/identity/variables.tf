@@ -18,6 +18,17 @@ variable "name" {
   }
 }
 
+variable "account_id" {
+  description = "Id of the account. Null: the stack's name with `-run`."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.account_id == null ? true : can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.account_id))
+    error_message = "account_id: allowed are null and 6 to 30 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+  }
+}
+
 variable "traces" {
   description = "Whether it may write traces to the project."
   type        = bool

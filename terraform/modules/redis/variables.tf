@@ -19,12 +19,12 @@ variable "region" {
 }
 
 variable "name" {
-  description = "Name of the stack, the first part of every name made here."
+  description = "Name of the instance."
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z][-a-z0-9]{1,18}[a-z0-9]$", var.name))
-    error_message = "name: allowed are 3 to 20 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+    condition     = can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", var.name))
+    error_message = "name: allowed are 1 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
   }
 }
 

@@ -76,3 +76,26 @@ run "project_id_too_short_is_refused" {
 
   expect_failures = [var.project_id]
 }
+
+run "an_account_may_have_a_name_of_its_own" {
+  command = plan
+
+  variables {
+    account_id = "chat-identity"
+  }
+
+  assert {
+    condition     = google_service_account.this.account_id == "chat-identity"
+    error_message = "as named"
+  }
+}
+
+run "account_id_too_short_is_refused" {
+  command = plan
+
+  variables {
+    account_id = "chat"
+  }
+
+  expect_failures = [var.account_id]
+}

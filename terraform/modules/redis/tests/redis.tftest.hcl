@@ -111,6 +111,16 @@ run "private_service_access_takes_a_range_by_name" {
   }
 }
 
+run "name_of_41_characters_is_refused" {
+  command = plan
+
+  variables {
+    name = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  }
+
+  expect_failures = [var.name]
+}
+
 run "tier_unknown_is_refused" {
   command = plan
 
