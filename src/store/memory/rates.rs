@@ -30,10 +30,11 @@ impl Rates {
         let interval = NANOS_PER_SECOND / limits.sends_per_second.max(1);
         let capacity = interval.saturating_mul(limits.send_burst.max(1));
         let now = now.saturating_mul(NANOS_PER_MILLI);
-        // A bucket can't be emptier than empty: without this a clock that steps back would keep its owner silent.
         let emptiest = now.saturating_add(capacity);
-        let full_at = self.full_at.get(user).map_or(now, |full_at| (*full_at).clamp(now, emptiest));
-        let full_at = full_at.saturating_add(interval);
+        // No bucket can be emptier than empty, except where the clock stepped back: it starts afresh then, lest its
+        // owner be silent until the clock is where it was.
+        let full_at = self.full_at.get(user).copied().filter(|full_at| *full_at <= emptiest);
+        let full_at = full_at.map_or(now, |full_at| full_at.max(now)).saturating_add(interval);
         match full_at.saturating_sub(emptiest) {
             0 => Ok(Token { full_at }),
             wait => Err(Refusal::RateLimited { retry_ms: wait.div_ceil(NANOS_PER_MILLI) }),
