@@ -418,6 +418,8 @@ fn connect(settings: &Settings) -> Result<(Arc<dyn Store>, Feed), RunError> {
             let bytes = usize::try_from(settings.store.memory_bytes).unwrap_or(usize::MAX);
             Ok(Memory::new(limits, bytes, Arc::new(SystemClock)).attach(&settings.instance))
         }
-        StoreUrl::Redis { .. } => Err(RunError::Store("this build has no Redis store".to_owned())),
+        StoreUrl::Redis { .. } => Err(RunError::Store(
+            "store.url names a Redis, and this build has no Redis store: set CONFAB__STORE__URL=memory:".to_owned(),
+        )),
     }
 }

@@ -125,7 +125,8 @@ section! {
 }
 
 section! {
-    /// Where the rooms are kept.
+    /// Where the rooms are kept. This build has the embedded store only: with another `store.url` it doesn't start, and
+    /// what is for Redis changes nothing.
     StoreSettings "store."
 
     /// `memory:` keeps them in this process, for one instance. `redis://` and `rediss://` (TLS) keep them in Redis, for
