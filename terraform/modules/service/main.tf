@@ -8,6 +8,9 @@ locals {
     "internal-and-cloud-load-balancing" = "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
   }
 
+  # Cloud Run's least for so many vCPUs.
+  least_memory_mib = lookup({ "4" = 2048, "8" = 4096 }, var.cpu, 512)
+
   connector_region = var.connector == null ? null : try(regex("/locations/([^/]+)/", var.connector)[0], null)
 }
 
@@ -117,7 +120,6 @@ resource "google_cloud_run_v2_service" "this" {
           period_seconds    = 5
           timeout_seconds   = 4
           failure_threshold = 2
-          success_threshold = 1
           http_get {
             path = "/health/ready"
             port = local.port
@@ -165,8 +167,8 @@ resource "google_cloud_run_v2_service" "this" {
       error_message = "max_instances: allowed is min_instances (${var.min_instances}) or more."
     }
     precondition {
-      condition     = tonumber(trimsuffix(trimsuffix(var.memory, "Mi"), "Gi")) * (endswith(var.memory, "Gi") ? 1024 : 1) >= lookup({ "4" = 2048, "8" = 4096 }, var.cpu, 512)
-      error_message = "memory: allowed with cpu = \"${var.cpu}\" are ${lookup({ "4" = "2Gi", "8" = "4Gi" }, var.cpu, "512Mi")} and more."
+      condition     = tonumber(trimsuffix(trimsuffix(var.memory, "Mi"), "Gi")) * (endswith(var.memory, "Gi") ? 1024 : 1) >= local.least_memory_mib
+      error_message = "memory: allowed with cpu = \"${var.cpu}\" are ${local.least_memory_mib}Mi and more."
     }
     precondition {
       condition     = length(var.invokers) == 0 || !var.public
