@@ -493,7 +493,7 @@ variable "token_keys" {
 # ---- telemetry and watching ------------------------------------------------------------------------------------------
 
 variable "telemetry" {
-  description = "OpenTelemetry export. `otlp_endpoint`: where to (null: nothing is sent). `traces`, `metrics`: whether the service account may write them to Google Cloud; its only project roles."
+  description = "OpenTelemetry export. `otlp_endpoint`: a collector that takes OTLP over gRPC (null: nothing is sent). `traces`, `metrics`: whether the service account may write them to Google Cloud; its only project roles."
   type = object({
     otlp_endpoint = optional(string)
     traces        = optional(bool, false)
