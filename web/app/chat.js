@@ -56,8 +56,7 @@ export class Chat {
       client.on('status', () => this.timeline.outboxChanged()),
       client.on('outbox', () => this.#outboxChanged()),
       client.on('trouble', (error) => this.#trouble(error)),
-      client.on('durability', (mode) => this.note('durability', mode === 'memory'
-        ? 'This server keeps messages in its memory only: they are gone when it restarts.' : '', true)),
+      client.on('durability', (mode) => this.#durability(mode)),
     );
     this.stop = new AbortController();
     matchMedia('(max-width: 999px)').addEventListener('change', ({ matches }) => {
@@ -100,11 +99,12 @@ export class Chat {
         h('header', { class: 'bar' },
           iconButton('rooms', 'Rooms', () => this.shell.classList.toggle('rooms-open'), { class: 'icon-button only-narrow' }),
           this.title, this.status.chip, this.count, h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Menu', title: 'Menu', popoverTargetElement: this.menu }, '⋯')),
-        this.menu, this.status.element, this.notes, this.place, this.latest, this.typing, this.composer.element),
+        this.menu, h('div', { class: 'over' }, this.notes), this.place,
+        h('div', { class: 'foot' }, this.latest, this.status.element, this.typing), this.composer.element),
       this.people);
     if (wantsProof()) {
       this.proof = new Proof(this.client, () => this.room);
-      this.shell.querySelector('.middle').insertBefore(this.proof.element, this.notes);
+      this.shell.querySelector('.middle').insertBefore(this.proof.element, this.notes.parentElement);
     }
     root.replaceChildren(this.shell);
   }
@@ -414,6 +414,15 @@ export class Chat {
   }
 
   // --- notes
+
+  /** Said until somebody has read it once. */
+  #durability(mode) {
+    const text = mode === 'memory' && !recall('memory-only', false) ? 'This server keeps messages in its memory only: they are gone when it restarts.' : '';
+    this.note('durability', text, false, ['OK', () => {
+      remember('memory-only', true);
+      this.note('durability', '');
+    }]);
+  }
 
   #trouble(error) {
     if (error.code === 'disconnected') return; // the status line tells

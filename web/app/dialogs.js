@@ -77,9 +77,9 @@ export const pickEmoji = (title) => open(title, (close) => [
 ]);
 
 const KEYS = [
-  ['Enter', 'send'], ['Shift + Enter', 'new line'], ['↑ in an empty box', 'edit your last message'],
-  ['Escape', 'stop editing or replying; go to the box'], ['Shift + Tab from the box', 'go to the messages'],
-  ['↑ ↓', 'from message to message'], ['R', 'reply'], ['E', 'edit your message'], ['Delete', 'delete your message'],
+  ['Enter', 'send'], ['Shift + Enter', 'new line'], ['↑', 'in an empty box: edit your last message'],
+  ['Escape', 'stop editing or replying; go to the box'], ['Shift + Tab', 'from the box to the messages'],
+  ['↑ ↓', 'there: from message to message'], ['R', 'reply'], ['E', 'edit your message'], ['Delete', 'delete your message'],
   ['+', 'react'], ['C', 'copy the link to a message'], ['Alt + ↑ ↓', 'another room'], ['?', 'this sheet'],
 ];
 

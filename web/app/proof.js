@@ -27,6 +27,7 @@ export class Proof {
         button('Round trip', () => void client.probe().catch(() => {})), button('Verify chain', () => void this.#verify())),
       this.result);
     this.timer = setInterval(() => this.#draw(), EVERY_MS);
+    queueMicrotask(() => this.#draw()); // by then a room is open
   }
 
   destroy() {

@@ -280,7 +280,7 @@ export class Timeline {
   #drawTop() {
     const { room } = this;
     this.top.textContent = this.#from > 0 || room.hasOlder ? (this.#loading ? 'Loading older messages…' : '')
-      : room.state === 'joining' ? 'Opening the room…'
+      : !room.since ? ''
         : room.log.entries.length === 0 ? 'Nothing here yet. Say hello!'
           : room.oldest > 1 ? `Messages before ${dayLine(room.log.entries[0].at, Date.now())} are no longer kept.`
             : 'This is where the room begins.';

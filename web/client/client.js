@@ -27,6 +27,10 @@ export const HEALTHY_AFTER_MS = 30_000;
 export const RETIRE_MS = 2000;
 /** A probe without an answer for so long: the connection is dead. */
 export const PROBE_TIMEOUT_MS = 5000;
+/** After a `rate_limited` sends of a room are at least so far apart, in milliseconds; at most five seconds. */
+const PACE_MS = 20;
+/** Each send that is stored brings the next one so much nearer: slowly, so that refusals stay rare. */
+const PACE_DECAY = 0.99;
 /** A room is joined again because of a hole at most once in so many milliseconds. */
 export const HEAL_EVERY_MS = 1000;
 
@@ -101,6 +105,8 @@ export class Client extends Emitter {
   #healedAt = new WeakMap();
   /** @type {Set<Room>} */
   #pumping = new Set();
+  /** @type {WeakMap<Room, number>} milliseconds between two sends of a room that was told to slow down */
+  #pace = new WeakMap();
   /** @type {Outbox} */
   #outbox;
   #unwatch = () => {};
@@ -559,6 +565,9 @@ export class Client extends Emitter {
 
   /** @param {Room} room @param {Item} item @param {Backoff} backoff */
   async #attempt(room, item, backoff) {
+    const pace = this.#pace.get(room) ?? 0;
+    if (pace >= 1) await this.#wait(pace);
+    if (this.#outbox.get(item.key) !== item) return; // discarded meanwhile
     const attempt = attempted(item, this.#clock.now(), room.log.position);
     if (attempt !== item) await this.#settle(this.#outbox.put(attempt));
     const link = room.link;
@@ -566,7 +575,9 @@ export class Client extends Emitter {
     try {
       await this.#sent(attempt, await link.request({ ...attempt.command, room: room.name, key: attempt.key }));
       backoff.reset();
+      this.#pace.set(room, pace * PACE_DECAY);
     } catch (error) {
+      if (error instanceof Refusal && error.code === 'rate_limited') this.#pace.set(room, Math.min(5000, Math.max(PACE_MS, pace * 2)));
       if (!this.#outbox.get(item.key)) return; // discarded meanwhile
       const after = afterFailure(item, attempt, error);
       if (after !== attempt) await this.#settle(this.#outbox.put(after));

@@ -8,7 +8,7 @@ export { Room } from './room.js';
 export { Log } from './log.js';
 export { chainAfter, digest, verifyChain } from './chain.js';
 export { ConfabError, Disconnected, InvalidInput, Refusal } from './errors.js';
-export { StoreFailed, indexedDbStore, memoryStore, webStore } from './stores.js';
+export { StoreFailed, memoryStore, webStore } from './stores.js';
 
 /** @typedef {import('./client.js').Options} Options */
 /** @typedef {import('./client.js').Status} Status */

@@ -1,5 +1,5 @@
 /**
- * Places for the outbox: memory, `localStorage`, IndexedDB. A store that is full or blocked throws `StoreFailed`; the
+ * Places for the outbox: memory, `localStorage` (IndexedDB is in `indexeddb.js`). A store that is full or blocked throws `StoreFailed`; the
  * client then goes on in memory and says so.
  * @module
  */
@@ -59,35 +59,5 @@ export function webStore(storage, prefix = 'confab.outbox.') {
     watch: (removed) => globalThis.addEventListener?.('storage', (event) => {
       if (event.key?.startsWith(prefix) && event.newValue === null) removed(event.key.slice(prefix.length));
     }),
-  };
-}
-
-/**
- * @param {IDBFactory} indexedDB
- * @param {string} [name] of the database
- * @returns {Store}
- */
-export function indexedDbStore(indexedDB, name = 'confab') {
-  /** @template T @param {IDBRequest<T>} request @returns {Promise<T>} */
-  const done = (request) => new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(new StoreFailed(request.error));
-  });
-  /** @type {Promise<IDBDatabase> | undefined} */
-  let opening;
-  const open = () => {
-    opening ??= (async () => {
-      const request = indexedDB.open(name, 1);
-      request.onupgradeneeded = () => request.result.createObjectStore('outbox', { keyPath: 'key' });
-      return done(request);
-    })();
-    return opening;
-  };
-  /** @param {IDBTransactionMode} mode */
-  const table = async (mode) => (await open()).transaction('outbox', mode).objectStore('outbox');
-  return {
-    load: async () => done((await table('readonly')).getAll()),
-    put: async (item) => void await done((await table('readwrite')).put(item)),
-    remove: async (key) => done((await table('readwrite')).delete(key)),
   };
 }

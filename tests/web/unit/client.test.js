@@ -164,6 +164,20 @@ test('sends_of_a_room_go_one_after_the_other_also_over_refusals', async () => {
   assert.deepEqual([socket.count('send'), socket.last('send').key], [2, first.key]);
 });
 
+test('after_a_rate_limit_the_next_sends_are_spread', async () => {
+  const { room, socket, clock } = await inTheDen();
+  const sent = (offset) => socket.answer('send', { type: 'sent', room: 'den', position: { offset, chain: 'c' }, at: 1, durability: 'stored', duplicate: false });
+  for (const text of ['one', 'two', 'three']) room.send(text);
+  await settle();
+  socket.answer('send', { type: 'error', code: 'rate_limited', message: 'slower', retry_ms: 10 });
+  await clock.pass(600);
+  sent(4);
+  await settle();
+  assert.equal(socket.count('send'), 2);
+  await clock.pass(20);
+  assert.equal(socket.count('send'), 3);
+});
+
 test('a_refusal_that_does_not_pass_is_left_to_the_person_and_holds_nobody_up', async () => {
   const { client, room, socket } = await inTheDen();
   const { key } = room.edit(2, 'not mine');

@@ -13,4 +13,4 @@ export type Position = import("./wire.js").Position;
 export type User = import("./wire.js").User;
 export { chainAfter, digest, verifyChain } from "./chain.js";
 export { ConfabError, Disconnected, InvalidInput, Refusal } from "./errors.js";
-export { StoreFailed, indexedDbStore, memoryStore, webStore } from "./stores.js";
+export { StoreFailed, memoryStore, webStore } from "./stores.js";

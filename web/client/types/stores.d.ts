@@ -11,12 +11,6 @@ export function memoryStore(): Store;
  * @returns {Store}
  */
 export function webStore(storage: Storage, prefix?: string): Store;
-/**
- * @param {IDBFactory} indexedDB
- * @param {string} [name] of the database
- * @returns {Store}
- */
-export function indexedDbStore(indexedDB: IDBFactory, name?: string): Store;
 /** @import { Item, Store } from './outbox.js' */
 /** The device keeps nothing: storage is full, or blocked. */
 export class StoreFailed extends ConfabError {

@@ -1,0 +1,66 @@
+/**
+ * Chromium for the page's tests: Debian's, headless, with no background traffic. Each person is a context of their
+ * own, as in another browser.
+ */
+
+import { chromium } from 'playwright-core';
+
+const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync', '--js-flags=--expose-gc', '--enable-precise-memory-info'];
+
+let launched;
+
+/** One browser for all tests of a file. */
+export function browser() {
+  launched ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+  return launched;
+}
+
+export async function closeBrowser() {
+  await (await launched)?.close();
+}
+
+/**
+ * A person at a browser. Errors of the page and breaches of its policy fail the test when it ends.
+ * @param {import('node:test').TestContext} t
+ * @param {object} [options] of the context; `allow`: console errors that the test provokes
+ */
+export async function person(t, { allow = /WebSocket connection|Failed to load resource|net::ERR/, ...options } = {}) {
+  const context = await (await browser()).newContext({ viewport: { width: 1200, height: 760 }, locale: 'en-GB', ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  const wrong = [];
+  page.on('pageerror', (error) => wrong.push(error.message));
+  page.on('console', (message) => message.type() === 'error' && !allow.test(message.text()) && wrong.push(message.text()));
+  page.on('dialog', (dialog) => {
+    wrong.push(`a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.wrong = wrong;
+  t.after(async () => {
+    await context.close();
+    if (wrong.length) throw new Error(`the page reported: ${wrong.join(' | ')}`);
+  });
+  return page;
+}
+
+/** Signs in and waits until the room is live. */
+export async function signIn(page, url, name, room = 'den') {
+  await page.goto(url);
+  await page.fill('#name', name);
+  await page.fill('#room', room);
+  await page.click('button:has-text("Enter")');
+  await live(page);
+}
+
+export const live = (page) => page.waitForSelector('.status[data-state="live"]', { state: 'attached' });
+
+export async function say(page, text) {
+  await page.fill('#box', text);
+  await page.press('#box', 'Enter');
+}
+
+/** The row of a message that is in the room. */
+export const row = (page, text) => page.locator('.message[data-offset]', { hasText: text });
+
+export const texts = (page) => page.locator('.message[data-offset] .text').allTextContents();

@@ -1,0 +1,425 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { WebSocket } from 'ws';
+import { Client } from '../../../web/client/index.js';
+import { closeBrowser, live, person, row, say, signIn, texts } from './browser.js';
+import { PAYLOADS, REFUSED } from './payloads.js';
+import { Gate } from '../real/gate.js';
+import { Server, until } from '../real/server.js';
+
+after(closeBrowser);
+
+/** Rates that don't hold a test up. */
+const FAST = { CONFAB__LIMITS__SENDS_PER_SECOND: '1000000', CONFAB__LIMITS__SEND_BURST: '1000000', CONFAB__LIMITS__COMMANDS_PER_SECOND: '1000000', CONFAB__LIMITS__COMMAND_BURST: '1000000', CONFAB__LIMITS__HISTORY_ENTRIES: '100000', CONFAB__LIMITS__HISTORY_BYTES: '100000000' };
+
+/** Somebody without a browser, to fill rooms quickly. */
+async function robot(t, url, name = 'Robot', room = 'den') {
+  const client = new Client({ url, name, WebSocket });
+  t.after(() => client.close());
+  const joined = client.join(room);
+  client.connect();
+  await until('the robot is live', () => joined.state === 'live');
+  const fill = async (count, text = (i) => `message ${i}`) => {
+    for (let i = 1; i <= count; i += 1) joined.send(text(i));
+    await until('all is stored', () => client.outbox.length === 0, 60_000);
+  };
+  return { client, room: joined, fill };
+}
+
+test('two_browsers_chat', async (t) => {
+  const server = await Server.start(t);
+  const [ada, bo] = [await person(t), await person(t)];
+  await signIn(ada, server.url, 'Ada');
+  await signIn(bo, server.url, 'Bo');
+  await ada.getByRole('button', { name: '2 here' }).waitFor();
+  await say(ada, 'hello from Ada');
+  await row(bo, 'hello from Ada').waitFor();
+  await say(bo, 'hello from Bo');
+  await row(ada, 'hello from Bo').waitFor();
+  await row(bo, 'hello from Bo').waitFor();
+  assert.deepEqual(await texts(ada), await texts(bo));
+  await bo.locator('#box').pressSequentially('typing along', { delay: 400 });
+  await ada.getByText('Bo is typing…').waitFor();
+  assert.equal(await ada.locator('.people-panel li').count(), 2);
+});
+
+test('the_page_asks_no_other_host_and_the_policy_is_strict', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  const hosts = new Set();
+  page.on('request', (request) => hosts.add(new URL(request.url()).host));
+  const response = await page.goto(server.url);
+  assert.match(response.headers()['content-security-policy'], /default-src 'none'.*script-src 'self'.*frame-ancestors 'none'/);
+  await signIn(page, server.url, 'Ada');
+  assert.deepEqual([...hosts], [new URL(server.url).host]);
+});
+
+test('no_payload_in_a_text_is_run_and_each_is_shown_as_it_is', async (t) => {
+  const server = await Server.start(t, FAST);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await page.evaluate(() => {
+    globalThis.breaches = [];
+    document.addEventListener('securitypolicyviolation', (event) => globalThis.breaches.push(event.violatedDirective));
+  });
+  const { room, client, fill } = await robot(t, server.ws);
+  await fill(PAYLOADS.length, (i) => PAYLOADS[i - 1]);
+  await row(page, PAYLOADS.at(-1)).waitFor();
+  for (const text of REFUSED) room.send(text);
+  await until('they are refused', () => client.outbox.length === REFUSED.length && client.outbox.every(({ why }) => why === 'bad_text'));
+  const shown = await page.evaluate(() => ({
+    texts: [...document.querySelectorAll('.message[data-offset] .text')].map((text) => text.textContent),
+    foreign: document.querySelectorAll('.rows :is(script, img, svg:not(.icon), iframe, object, embed, style, link, meta, form, input, video, audio, base, math)').length,
+    handlers: [...document.querySelectorAll('.rows *')].filter((element) => [...element.attributes].some(({ name }) => name.startsWith('on'))).length,
+    links: [...document.querySelectorAll('.rows a')].map(({ protocol, rel, target }) => [protocol, rel, target].join(' ')),
+    wide: document.documentElement.scrollWidth > innerWidth || document.querySelector('.timeline').scrollWidth > document.querySelector('.timeline').clientWidth,
+    breaches: globalThis.breaches,
+  }));
+  // Signs that mark code are drawn as code.
+  const plain = (text) => text.replace(/```\n?([^]+?)\n?```|`([^`\n]+)`/gu, '$1$2');
+  assert.deepEqual(shown.texts, PAYLOADS.map(plain));
+  assert.deepEqual([shown.foreign, shown.handlers, shown.wide, shown.breaches], [0, 0, false, []]);
+  assert.deepEqual([...new Set(shown.links)].sort(), ['http: noopener noreferrer _blank', 'https: noopener noreferrer _blank']);
+});
+
+test('no_payload_in_a_name_a_room_a_reply_or_a_reaction_is_run', async (t) => {
+  const server = await Server.start(t, FAST);
+  const page = await person(t);
+  const short = PAYLOADS.filter((text) => [...text].length <= 60 && !/[\n\t]/.test(text) && !/[\u2066-\u2069\u200b\ufeff]/.test(text));
+  await signIn(page, server.url, 'Ada', 'den');
+  const others = [];
+  for (const name of short.slice(0, 12)) {
+    const { client, room } = await robot(t, server.ws, name);
+    room.send(`from ${others.length}`);
+    await until('it is stored', () => client.outbox.length === 0);
+    room.send(name, { replyTo: 1 });
+    room.react(1, name.slice(0, 16), true);
+    others.push(name.normalize('NFC').trim());
+  }
+  await row(page, `from ${others.length - 1}`).waitFor();
+  assert.deepEqual((await page.locator('.message .head .name').allTextContents()).filter((name) => others.includes(name)).length > 0, true);
+  for (const room of short.slice(12, 24)) {
+    await page.evaluate((name) => { location.hash = new URLSearchParams({ room: name }).toString(); }, room);
+    await until('the room is open', async () => await page.locator('.bar h1').textContent() === room.normalize('NFC').trim());
+  }
+  assert.deepEqual(page.wrong, []);
+});
+
+test('what_was_written_survives_a_reload_and_is_sent_once_with_its_key', async (t) => {
+  const server = await Server.start(t);
+  const gate = await Gate.open(t, server.port);
+  const [ada, bo] = [await person(t), await person(t)];
+  await signIn(ada, gate.url, 'Ada');
+  await signIn(bo, server.url, 'Bo');
+  gate.mode = 'closed';
+  gate.cut();
+  await ada.waitForSelector('.status[data-state="offline"]');
+  await say(ada, 'written in a tunnel');
+  await ada.getByText('1 message waits here').waitFor();
+  const key = await ada.locator('.pending').getAttribute('data-key');
+  await ada.reload();
+  await ada.locator('.pending', { hasText: 'written in a tunnel' }).waitFor();
+  assert.equal(await ada.locator('.pending').getAttribute('data-key'), key);
+  gate.mode = 'open';
+  await row(bo, 'written in a tunnel').waitFor({ timeout: 40_000 });
+  await live(ada);
+  await until('nothing waits', async () => await ada.locator('.pending').count() === 0);
+  assert.deepEqual(await texts(bo), ['written in a tunnel']);
+});
+
+test('a_send_whose_answer_was_lost_is_shown_and_stored_once', async (t) => {
+  const server = await Server.start(t);
+  const gate = await Gate.open(t, server.port);
+  const [ada, bo] = [await person(t), await person(t)];
+  await signIn(ada, gate.url, 'Ada');
+  await signIn(bo, server.url, 'Bo');
+  gate.swallowAnswers = true;
+  await say(ada, 'only once');
+  await row(bo, 'only once').waitFor();
+  await ada.locator('.pending', { hasText: 'only once' }).waitFor();
+  gate.cut();
+  gate.swallowAnswers = false;
+  await row(ada, 'only once').waitFor();
+  await until('it is acknowledged', async () => await ada.locator('.marks').count() === 0);
+  assert.deepEqual([await texts(ada), await texts(bo), await ada.locator('.pending').count()], [['only once'], ['only once'], 0]);
+});
+
+test('a_restarted_server_is_found_again_and_a_lost_log_is_told', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await say(page, 'before the fall');
+  await row(page, 'before the fall').waitFor();
+  await server.kill();
+  await page.waitForSelector('.status[data-state="offline"]');
+  assert.match(await page.locator('.status').textContent(), /No connection\. Reconnecting/);
+  await server.start();
+  await live(page);
+  await page.getByText('The server lost this room’s messages').waitFor();
+  await say(page, 'after it');
+  await row(page, 'after it').waitFor();
+  assert.deepEqual(await texts(page), ['after it']);
+});
+
+test('a_server_that_forgot_its_guests_says_so_and_keeps_the_name', async (t) => {
+  const server = await Server.start(t, { CONFAB__AUTH__KEYS: '' });
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await server.kill();
+  await server.start();
+  await page.getByText('You were signed out').waitFor({ timeout: 20_000 });
+  assert.equal(await page.inputValue('#name'), 'Ada');
+  await page.click('button:has-text("Enter")');
+  await live(page);
+});
+
+test('rotation_is_not_seen', async (t) => {
+  const server = await Server.start(t, { CONFAB__ROTATE_AFTER_MS: '1500' });
+  const page = await person(t);
+  await signIn(page, `${server.url}?proof`, 'Ada');
+  await page.evaluate(() => {
+    globalThis.states = [];
+    const status = document.querySelector('.status');
+    new MutationObserver(() => globalThis.states.push(status.dataset.state)).observe(status, { attributes: true });
+  });
+  await until('three connections', async () => Number(await page.locator('.proof dl div:has(dt:text-is("connections")) dd').textContent()) >= 3, 20_000);
+  assert.deepEqual((await page.evaluate(() => globalThis.states)).filter((state) => state !== 'live'), []);
+});
+
+test('older_messages_come_on_scroll_and_the_place_is_kept', async (t) => {
+  const server = await Server.start(t, FAST);
+  await (await robot(t, server.ws)).fill(600);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await row(page, /^.*message 600$/).waitFor();
+  await until('the end is shown', () => page.evaluate(() => {
+    const box = document.querySelector('.timeline');
+    return box.scrollHeight - box.scrollTop - box.clientHeight < 2;
+  }));
+  for (let i = 0; i < 400; i += 1) {
+    const moved = await page.evaluate(async () => {
+      const box = document.querySelector('.timeline');
+      const line = box.getBoundingClientRect().top + 100;
+      const seen = [...box.querySelectorAll('[data-offset]')].find((one) => one.getBoundingClientRect().bottom > line);
+      const { offset } = seen.dataset;
+      const before = seen.getBoundingClientRect().top;
+      const top = box.scrollTop;
+      const step = Math.min(250, top);
+      box.scrollTop = top - step;
+      await new Promise((resolve) => { setTimeout(resolve, 30); });
+      const again = box.querySelector(`[data-offset="${offset}"]`);
+      return again ? Math.abs(again.getBoundingClientRect().top - before - step) : 0;
+    });
+    assert.ok(moved <= 2, `a row moved by ${moved} px while older ones came`);
+    if (await page.getByText('This is where the room begins.').count()) break;
+  }
+  await row(page, /message 1$/).first().waitFor();
+  assert.ok(await page.locator('[data-offset]').count() <= 240, 'rows stay bounded');
+  await page.getByRole('button', { name: '↓ Latest' }).click();
+  await row(page, 'message 600').waitFor();
+});
+
+test('who_reads_above_is_not_moved_and_is_told_what_is_new', async (t) => {
+  const server = await Server.start(t, FAST);
+  const { fill } = await robot(t, server.ws);
+  await fill(100);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await row(page, 'message 100').waitFor();
+  await page.evaluate(() => { document.querySelector('.timeline').scrollTop -= 500; });
+  await page.getByRole('button', { name: '↓ Latest' }).waitFor();
+  const before = await page.evaluate(() => document.querySelector('.timeline').scrollTop);
+  await fill(3, (i) => `news ${i}`);
+  await page.getByRole('button', { name: '↓ 3 new' }).waitFor();
+  assert.equal(await page.evaluate(() => document.querySelector('.timeline').scrollTop), before);
+  await page.getByRole('button', { name: '↓ 3 new' }).click();
+  await row(page, 'news 3').waitFor();
+  await page.locator('.latest').waitFor({ state: 'hidden' });
+});
+
+test('a_message_is_edited_answered_reacted_to_and_deleted', async (t) => {
+  const server = await Server.start(t);
+  const [ada, bo] = [await person(t), await person(t)];
+  await signIn(ada, server.url, 'Ada');
+  await signIn(bo, server.url, 'Bo');
+  await say(ada, 'frist');
+  await row(ada, 'frist').waitFor();
+  await ada.press('#box', 'ArrowUp');
+  assert.equal(await ada.inputValue('#box'), 'frist');
+  await say(ada, 'first');
+  await row(bo, 'first').waitFor();
+  await bo.locator('.marks', { hasText: 'edited' }).waitFor();
+  await row(bo, 'first').hover();
+  await bo.getByRole('button', { name: 'React with 👍' }).click();
+  await ada.locator('.reaction', { hasText: '👍 1' }).click();
+  await bo.locator('.reaction', { hasText: '👍 2' }).waitFor();
+  await row(bo, 'first').hover();
+  await bo.getByRole('button', { name: 'Reply' }).click();
+  await say(bo, 'answer');
+  await row(ada, 'answer').locator('.quote', { hasText: 'first' }).waitFor();
+  await row(ada, 'first').first().hover();
+  await ada.getByRole('button', { name: 'Delete' }).click();
+  await ada.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+  await bo.getByText('Message deleted').waitFor();
+  await row(bo, 'answer').locator('.quote', { hasText: 'a deleted message' }).waitFor();
+});
+
+test('several_rooms_have_unread_counts_and_their_own_drafts', async (t) => {
+  const server = await Server.start(t, FAST);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada', 'den');
+  await page.getByRole('button', { name: 'Join another room' }).click();
+  await page.fill('#line', 'attic');
+  await page.press('#line', 'Enter');
+  await until('the other room is open', async () => await page.locator('.bar h1').textContent() === 'attic');
+  await page.fill('#box', 'a thought');
+  await page.locator('.room', { hasText: 'den' }).click();
+  assert.equal(await page.inputValue('#box'), '');
+  await (await robot(t, server.ws, 'Bo', 'attic')).fill(3);
+  await page.locator('.room', { hasText: 'attic' }).locator('.badge', { hasText: '3' }).waitFor();
+  assert.match(await page.title(), /^\(3\) den/);
+  await page.reload();
+  await page.locator('.room', { hasText: 'attic' }).click();
+  assert.equal(await page.inputValue('#box'), 'a thought');
+  await until('it is read', async () => /^attic/.test(await page.title()));
+});
+
+test('a_link_opens_a_room_at_a_message_that_is_not_loaded', async (t) => {
+  const server = await Server.start(t, FAST);
+  await (await robot(t, server.ws)).fill(400);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada', 'other');
+  await page.goto(`${server.url}#room=den&at=20`);
+  await page.reload();
+  await live(page);
+  const target = page.locator('[data-offset="20"]');
+  await target.waitFor();
+  await until('it is in view', () => target.evaluate((element) => {
+    const { top } = element.getBoundingClientRect();
+    return top > 0 && top < innerHeight;
+  }));
+});
+
+test('two_tabs_can_be_two_people', async (t) => {
+  const server = await Server.start(t);
+  const first = await person(t);
+  await signIn(first, server.url, 'Ada');
+  const second = await first.context().newPage();
+  await second.goto(server.url);
+  await live(second);
+  await second.getByRole('button', { name: 'Menu' }).click();
+  await second.getByRole('button', { name: 'Sign out…' }).click();
+  await second.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
+  await signIn(second, server.url, 'Bo');
+  await say(second, 'I am Bo');
+  await row(first, 'I am Bo').waitFor();
+  await first.reload();
+  await live(first);
+  await say(first, 'I am Ada');
+  await row(second, 'I am Ada').waitFor();
+  assert.deepEqual(await second.locator('.people-panel bdi').allTextContents(), ['Bo', 'Ada']);
+});
+
+test('without_storage_the_page_works_and_says_what_it_cannot_do', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await page.addInitScript(() => {
+    const blocked = { get() { throw new DOMException('blocked', 'SecurityError'); } };
+    Object.defineProperty(globalThis, 'localStorage', blocked);
+    Object.defineProperty(globalThis, 'sessionStorage', blocked);
+  });
+  await signIn(page, server.url, 'Ada');
+  await page.getByText('This browser keeps nothing').waitFor();
+  await say(page, 'still works');
+  await row(page, 'still works').waitFor();
+});
+
+test('a_full_storage_loses_no_message_while_the_page_is_open', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await page.evaluate(() => { Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError'); }; });
+  await say(page, 'no room to keep this');
+  await row(page, 'no room to keep this').waitFor();
+  await page.getByText('This browser keeps nothing').waitFor();
+});
+
+test('a_hidden_page_sleeps_and_wakes_with_what_it_missed', async (t) => {
+  const server = await Server.start(t, FAST);
+  const { client, fill } = await robot(t, server.ws);
+  const page = await person(t);
+  await page.clock.install();
+  await signIn(page, server.url, 'Ada');
+  const seem = (hidden) => page.evaluate((value) => {
+    Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });
+    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (value ? 'hidden' : 'visible') });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }, hidden);
+  await seem(true);
+  await page.clock.fastForward(14 * 60_000);
+  assert.notEqual(await page.locator('.status').getAttribute('data-state'), 'asleep');
+  await page.clock.fastForward(61_000);
+  await page.waitForSelector('.status[data-state="asleep"]', { state: 'attached' });
+  const room = client.rooms.get('den');
+  await until('the socket was given back', () => room.memberCount === 1, 25_000);
+  await fill(2, (i) => `meanwhile ${i}`);
+  await seem(false);
+  await live(page);
+  await row(page, 'meanwhile 2').waitFor();
+});
+
+test('a_name_can_be_changed_and_the_address_never_holds_a_token', async (t) => {
+  const server = await Server.start(t);
+  const [ada, bo] = [await person(t), await person(t)];
+  await signIn(ada, server.url, 'Ada');
+  await signIn(bo, server.url, 'Bo');
+  await ada.getByRole('button', { name: 'Menu' }).click();
+  await ada.getByRole('button', { name: 'Change name…' }).click();
+  await ada.fill('#line', 'Countess');
+  await ada.press('#line', 'Enter');
+  await say(ada, 'new name');
+  await row(bo, 'new name').locator('.name', { hasText: 'Countess' }).waitFor();
+  assert.equal(new URL(ada.url()).hash, '#room=den');
+  assert.equal(new URL(ada.url()).search, '');
+});
+
+test('the_proof_panel_verifies_the_chain_and_survives_what_it_breaks', async (t) => {
+  const server = await Server.start(t, FAST);
+  await (await robot(t, server.ws)).fill(30);
+  const page = await person(t);
+  await signIn(page, `${server.url}?proof`, 'Ada');
+  await row(page, 'message 30').waitFor();
+  await page.getByRole('button', { name: 'Verify chain' }).click();
+  await page.getByText('29 links between offsets 1 and 30 recomputed: all agree.').waitFor();
+  await page.getByRole('button', { name: 'Cut my socket' }).click();
+  await until('it is back', async () => await page.locator('.proof dl div:has(dt:text-is("connections")) dd').textContent() === '2');
+  await live(page);
+});
+
+test('a_text_near_the_limit_is_counted_and_beyond_it_is_not_sent', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await page.fill('#box', '😀'.repeat(3990));
+  assert.equal(await page.locator('#counter').textContent(), '10');
+  await page.fill('#box', 'x'.repeat(4001));
+  assert.equal(await page.locator('#counter').textContent(), '-1');
+  assert.equal(await page.locator('.send').isDisabled(), true);
+  await page.press('#box', 'Enter');
+  await page.locator('.composer .error').waitFor();
+  assert.equal((await page.inputValue('#box')).length, 4001, 'the draft is kept');
+});
+
+test('an_outbox_in_indexed_db_gives_back_what_was_put_in', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await page.goto(server.url);
+  const keys = await page.evaluate(async () => {
+    const { indexedDbStore } = await import('/assets/client/indexeddb.js');
+    const store = indexedDbStore(indexedDB);
+    for (const key of ['a', 'b', 'c']) await store.put({ key, room: 'den', user: 'u', command: { type: 'send', text: key }, queuedAt: 1, firstAt: null, after: null, unknown: false, state: 'waiting' });
+    await store.remove('b');
+    return (await indexedDbStore(indexedDB).load()).map(({ key }) => key);
+  });
+  assert.deepEqual(keys, ['a', 'c']);
+});

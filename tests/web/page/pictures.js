@@ -1,0 +1,137 @@
+/**
+ * Pictures of the page's states, each wide and narrow, light and dark, from the real server: `run --screenshots DIR`.
+ */
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { WebSocket } from 'ws';
+import { Client } from '../../../web/client/index.js';
+import { browser, closeBrowser, live, row, say, signIn } from './browser.js';
+import { Gate } from '../real/gate.js';
+import { Server, freePort, until } from '../real/server.js';
+
+const [, , folder] = process.argv;
+const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 375, height: 720 } };
+
+/** What the pictures show being said, in order. */
+const TALK = [
+  ['Ada', 'Morning! Today’s list is at https://wiki.example/today (short one).'],
+  ['Ada', 'I’ll take the settings. Who looks at the dashboards?'],
+  ['Grace', 'Me. `confab check` first, then the graphs.', 2],
+  ['Linus', 'I’ll be in a tunnel from ten to eleven. What I write there goes out when I’m back.'],
+  ['Grace', '🎉👏'],
+  ['שרה', 'בוקר טוב! אני מצטרפת לפגישה ב־10:30'],
+  ['Ada', 'For the poster:\n```\nA room is a log,\na client is a position in it.\n```'],
+];
+
+/** Undoes what `after` of a test would. */
+const ends = [];
+const t = { after: (end) => ends.unshift(end) };
+
+async function talkIn(server) {
+  const people = {};
+  for (const name of new Set(TALK.map(([one]) => one))) {
+    const client = new Client({ url: server.ws, name, WebSocket });
+    ends.unshift(() => client.close());
+    people[name] = { client, room: client.join('operations'), side: client.join('lunch') };
+    client.connect();
+    await until(`${name} is live`, () => people[name].room.state === 'live' && people[name].side.state === 'live');
+  }
+  const done = () => until('all is stored', () => Object.values(people).every(({ client }) => client.outbox.length === 0));
+  for (const [name, text, replyTo] of TALK) {
+    people[name].room.send(text, { replyTo });
+    await done();
+  }
+  people.Grace.room.react(1, '👍', true);
+  people.Linus.room.react(1, '👍', true);
+  people.Ada.room.react(4, '😂', true);
+  people.Linus.side.send('Anyone for noodles at noon?');
+  await done();
+  return people;
+}
+
+async function take(page, name, theme) {
+  await page.waitForTimeout(250); // transitions of the browser's own widgets
+  await page.screenshot({ path: join(folder, `${name}-${theme}.png`) });
+}
+
+async function states(gate, size, theme) {
+  const context = await (await browser()).newContext({ viewport: SIZES[size], colorScheme: theme, locale: 'en-GB', reducedMotion: 'reduce', isMobile: size === 'narrow', hasTouch: size === 'narrow' });
+  const page = await context.newPage();
+  const shot = (state) => take(page, `${state}-${size}`, theme);
+  await page.goto(gate.url);
+  await page.waitForSelector('#name');
+  await shot('01-signed-out');
+  await signIn(page, gate.url, 'Barbara', 'quiet corner');
+  await page.getByText('Nothing here yet').waitFor();
+  await shot('02-empty-room');
+  await page.getByRole('button', { name: 'OK' }).click();
+  for (const room of ['lunch', 'operations']) {
+    await page.goto(`${gate.url}#room=${room}`);
+    await until('the room is open', async () => await page.locator('.bar h1').textContent() === room);
+  }
+  await row(page, 'poster').waitFor();
+  if (size === 'wide') await row(page, 'then the graphs').locator('.head').hover();
+  await shot('03-room');
+  if (size === 'narrow') {
+    await page.getByRole('button', { name: 'Rooms' }).click();
+    await shot('04-rooms');
+    await page.getByRole('button', { name: 'Rooms' }).click();
+  } else {
+    await page.goto(`${gate.url}?proof#room=operations`);
+    await row(page, 'poster').waitFor();
+    await page.getByRole('button', { name: 'Verify chain' }).click();
+    await page.getByText('all agree').waitFor();
+    await page.locator('.proof dd', { hasText: 'live' }).first().waitFor();
+    await shot('04-proof');
+    await page.goto(`${gate.url}#room=operations`);
+  }
+  await live(page);
+  await page.getByRole('button', { name: 'Menu' }).click();
+  await shot('05-menu');
+  await page.getByRole('button', { name: 'Keys and help' }).click();
+  await shot('06-help');
+  await page.keyboard.press('Escape');
+  await page.getByRole('button', { name: 'Insert an emoji' }).click();
+  await shot('07-emoji');
+  await page.keyboard.press('Escape');
+  await page.locator('[data-offset="2"] .text').click({ position: { x: 20, y: 10 } });
+  await page.getByRole('button', { name: 'Reply', exact: true }).click();
+  await page.fill('#box', 'Two lines\nof a reply in hand');
+  await shot('08-reply');
+  gate.mode = 'closed';
+  gate.cut();
+  await page.waitForSelector('.status[data-state="offline"]');
+  await page.locator('.send').click();
+  await page.locator('.pending').waitFor();
+  await shot('09-offline');
+  gate.mode = 'open';
+  await page.locator('.status button').click();
+  await live(page);
+  await until('nothing waits', async () => await page.locator('.pending').count() === 0);
+  await page.evaluate(() => { document.querySelector('.timeline').scrollTop = 0; });
+  await shot('10-sent-and-scrolled');
+  await context.close();
+}
+
+/** One size and theme, with a server of its own, so that no picture shows what another run wrote. */
+async function run(size, theme) {
+  try {
+    const server = new Server({ CONFAB__LIMITS__SENDS_PER_SECOND: '1000', CONFAB__LIMITS__SEND_BURST: '1000' });
+    ends.unshift(() => server.kill());
+    server.port = await freePort();
+    await server.start();
+    const gate = await Gate.open(t, server.port);
+    await talkIn(server);
+    await states(gate, size, theme);
+  } finally {
+    for (const end of ends.splice(0)) await end();
+  }
+}
+
+await mkdir(folder, { recursive: true });
+try {
+  for (const size of Object.keys(SIZES)) for (const theme of ['light', 'dark']) await run(size, theme);
+} finally {
+  await closeBrowser();
+}
