@@ -93,6 +93,10 @@ resource "terraform_data" "guards" {
       error_message = "network.existing.direct_subnet: needed with egress = \"direct\": the subnet (/26 or larger) that instances take their addresses from."
     }
     precondition {
+      condition     = var.egress != "direct" || !local.new_network || try(pow(2, 32 - tonumber(split("/", var.network.direct_cidr)[1])) - 4 >= 2 * local.max_instances, false)
+      error_message = "network.direct_cidr: ${var.network.direct_cidr} is too small for max_instances, ${local.max_instances}: each instance takes two addresses, and Google keeps four."
+    }
+    precondition {
       condition     = local.network_project == var.project_id || local.private_service
       error_message = "redis.connect_mode: a network of another project (Shared VPC) needs PRIVATE_SERVICE_ACCESS."
     }

@@ -268,6 +268,10 @@ variable "settings" {
     condition     = alltrue([for k in keys(var.settings) : can(regex("^CONFAB(__[A-Z0-9_]*[A-Z0-9])+$", k))])
     error_message = "settings: allowed are names of the form CONFAB__SECTION__KEY."
   }
+  validation {
+    condition     = length(setintersection(keys(var.settings), ["CONFAB__STORE__PASSWORD", "CONFAB__AUTH__KEYS"])) == 0
+    error_message = "settings: allowed is anything but CONFAB__STORE__PASSWORD and CONFAB__AUTH__KEYS: plans and the console would show them. The stack hands both over as files."
+  }
 }
 
 # ---- network ---------------------------------------------------------------------------------------------------------

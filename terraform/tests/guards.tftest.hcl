@@ -197,6 +197,27 @@ run "guard_direct_into_an_existing_network_without_subnet" {
   expect_failures = [terraform_data.guards]
 }
 
+run "guard_direct_range_too_small_for_the_instances" {
+  command = plan
+
+  variables {
+    egress        = "direct"
+    max_instances = 31
+  }
+
+  expect_failures = [terraform_data.guards]
+}
+
+run "guard_direct_range_just_large_enough" {
+  command = plan
+
+  variables {
+    egress        = "direct"
+    max_instances = 30
+    traffic       = { messages_per_second = 10 }
+  }
+}
+
 run "guard_shared_vpc_by_direct_peering" {
   command = plan
 

@@ -338,6 +338,16 @@ run "settings_lower_case_is_refused" {
   expect_failures = [var.settings]
 }
 
+run "settings_a_password_is_refused" {
+  command = plan
+
+  variables {
+    settings = { CONFAB__STORE__PASSWORD = "x" }
+  }
+
+  expect_failures = [var.settings]
+}
+
 run "egress_unknown_is_refused" {
   command = plan
 

@@ -18,10 +18,6 @@ impl ManualClock {
     pub fn set(&self, now: Millis) {
         self.0.store(now, Ordering::Relaxed);
     }
-
-    pub fn advance(&self, by: Millis) {
-        self.0.fetch_add(by, Ordering::Relaxed);
-    }
 }
 
 impl Clock for ManualClock {

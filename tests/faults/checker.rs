@@ -42,7 +42,7 @@ fn check_room(history: &History, room: &str, lines: &[&Line], report: &mut Repor
     let mut entries: BTreeMap<u64, &Seen> = BTreeMap::new();
     let mut offset_of: HashMap<&str, u64> = HashMap::new();
     let mut acknowledged: BTreeMap<u64, (&str, u64)> = BTreeMap::new();
-    let mut refused: BTreeSet<&str> = BTreeSet::new();
+    let mut invoked: BTreeSet<&str> = BTreeSet::new();
     let mut wrong = |text: String| report.violations.push(format!("{room}: {text}"));
 
     // One log: whoever sees an offset sees the same entry there, and a key has one offset.
@@ -71,11 +71,14 @@ fn check_room(history: &History, room: &str, lines: &[&Line], report: &mut Repor
                     wrong(format!("two writes were acknowledged at {}", position.offset));
                 }
             }
-            What::Refused { key } => {
-                refused.insert(key);
+            What::Invoke { key } => {
+                invoked.insert(key);
             }
             _ => {}
         }
+    }
+    for key in offset_of.keys().filter(|key| !invoked.contains(*key)) {
+        wrong(format!("{key} was delivered and nobody wrote it"));
     }
     for (offset, (key, _)) in &acknowledged {
         if entries.get(offset).is_some_and(|seen| seen.key != **key) {

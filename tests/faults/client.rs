@@ -170,13 +170,12 @@ impl Client {
         match done {
             Done::Joined(_, Ok(_)) => {}
             Done::Joined(room, Err(_)) => self.join(connection, room),
-            Done::Written(room, key, Ok(Stored { position, duplicate, .. })) => {
+            Done::Written(room, key, Ok(Stored { position, .. })) => {
                 self.outbox.retain(|(_, waiting, _)| *waiting != key);
-                self.world.borrow_mut().record(self.number, room, What::Acknowledged { key, position, duplicate });
+                self.world.borrow_mut().record(self.number, room, What::Acknowledged { key, position });
             }
-            Done::Written(room, key, Err(_)) => {
-                self.world.borrow_mut().record(self.number, room, What::Refused { key });
-            }
+            // It stays in the outbox and is tried again on the next connection.
+            Done::Written(_, _, Err(_)) => {}
         }
     }
 

@@ -62,11 +62,6 @@ pub enum What {
     Acknowledged {
         key: String,
         position: Position,
-        duplicate: bool,
-    },
-    /// This attempt was refused.
-    Refused {
-        key: String,
     },
     /// The client has a page that starts behind this position, and nothing from before.
     Restarted {
@@ -102,8 +97,6 @@ pub struct History {
     pub finals: Vec<(usize, &'static str, Position, Vec<UserId>)>,
     /// Where the logs stand at the end.
     pub tops: Vec<(&'static str, Position)>,
-    /// When the faults ended.
-    pub settled_from: Millis,
 }
 
 pub struct World {
@@ -188,12 +181,7 @@ impl World {
         for instance in &world.instances {
             instance.killed.cancel();
         }
-        History {
-            lines: std::mem::take(&mut world.history),
-            finals: std::mem::take(&mut world.finals),
-            tops,
-            settled_from: run.as_millis() as Millis,
-        }
+        History { lines: std::mem::take(&mut world.history), finals: std::mem::take(&mut world.finals), tops }
     }
 
     async fn tops(world: &Shared) -> Vec<(&'static str, Position)> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use confab::domain::{Limits, Millis};
-use confab::store::memory::Memory;
+use confab::store::memory::{Clock as _, Memory};
 use confab::store::{AppendError, Durability, Feed, Health, Refusal, Store, StoreError};
 
 use crate::clock::ManualClock;
@@ -31,7 +31,7 @@ impl Harness for Embedded {
     }
 
     async fn advance(&self, by: Millis) {
-        self.clock.advance(by);
+        self.clock.set(self.clock.now() + by);
     }
 }
 
@@ -85,7 +85,7 @@ async fn the_rate_is_exact_to_the_millisecond() {
     let (store, _feed) = harness.attach().await;
     let room = room("r");
     let wait = async |after: u64| {
-        harness.clock.advance(after);
+        harness.advance(after).await;
         match store.append(&room, new("ada", message("x"))).await {
             Ok(_) => 0,
             Err(AppendError::Refused(Refusal::RateLimited { retry_ms })) => retry_ms,

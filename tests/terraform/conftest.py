@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from stack import Stack, has_terraform  # noqa: E402
+from standin.catalogue import NEW  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -19,7 +20,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if "long" in item.keywords and not config.getoption("--long"):
             item.add_marker(pytest.mark.skip(reason="slow: runs with --long"))
-        if {"stack_of", "text_stack"} & set(item.fixturenames) and not has_terraform():
+        if {"stack_of"} & set(item.fixturenames) and not has_terraform():
             item.add_marker(pytest.mark.skip(reason="terraform isn't installed"))
 
 
@@ -73,3 +74,17 @@ resource "google_project_service" "all" {
   service  = "${each.key}.googleapis.com"
 }
 """
+
+
+@pytest.fixture
+def offered(stack_of):
+    """Makes an initialised Stack of one of the offered stacks: offered(stacks.ROOT, more="variables")."""
+
+    def make(offer, version=NEW, path=None, **variables):
+        stack = stack_of(
+            offer.folder, offer.variables | variables, var_file=offer.var_file, version=version, path=path
+        )
+        offer.put_seed(stack.project)
+        return stack
+
+    return make

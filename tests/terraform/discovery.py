@@ -76,9 +76,10 @@ IN_URL = {
     "google_redis_instance": {"region"},
     "google_vpc_access_connector": {"region"},
     "google_cloud_run_v2_service": {"location"},
-    "google_service_account": {"account_id"},
+    "google_service_account": {"account_id", "disabled"},
     "google_secret_manager_secret": {"secret_id"},
     "google_artifact_registry_repository": {"location", "repository_id"},
+    "google_service_networking_connection": {"service"},
 }
 
 
@@ -99,7 +100,8 @@ def camel(name):
 
 
 def _member(values):
-    body = {"role": values["role"], "members": [values["member"]]}
+    # The member is an account whose address is only known after the apply.
+    body = {"role": values["role"], "members": [values["member"]] if "member" in values else []}
     return body | ({"condition": values["condition"]} if values.get("condition") else {})
 
 
@@ -169,7 +171,7 @@ def check(type_name, values, arguments, unknown=()):
     if type_name.endswith("_iam_member"):
         sent = _member(values)
     elif type_name in RESHAPED:
-        sent = RESHAPED[type_name](sent)
+        sent = RESHAPED[type_name](dict(sent))
     schemas = document(api)
     _object(schemas, schemas[schema], sent, f"{api} {schema}")
     present = {camel(name) for name in {*sent, *unknown}}
@@ -201,7 +203,9 @@ def _value(schemas, schema, value, path):
         if not isinstance(value, list):
             raise Misfit(f"{path} is a list, not {value!r}")
         for element in value:
-            _value(schemas, schema["items"], element, f"{path}[]")
+            # An element that is only known after the apply is null in a plan.
+            if element is not None:
+                _value(schemas, schema["items"], element, f"{path}[]")
     else:
         _scalar(schema, kind, value, path)
 

@@ -8,6 +8,7 @@ A README receives them between `<!-- tables -->` and `<!-- /tables -->`; without
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -79,6 +80,11 @@ def tables(folder):
         for name, body in sorted(variables.items(), key=lambda item: ("default" in item[1], item[0])):
             lines.append(f"| `{name}` | {kind_of(body)} | {default_of(body)} | {cell(plain(body['description']))} |")
         lines.append("")
+    attributes = _attributes(folder)
+    if attributes:
+        lines += ["### Attributes of the objects", "", "| variable | attribute | type | default |", "|---|---|---|---|"]
+        lines += [f"| `{variable}` | `{name}` | {kind} | {default} |" for variable, name, kind, default in attributes]
+        lines.append("")
     outputs = blocks(folder, "output")
     if outputs:
         lines += ["## Outputs", "", "| name | what it is |", "|---|---|"]
@@ -89,6 +95,28 @@ def tables(folder):
     if resources:
         lines += ["## Resources", "", ", ".join(resources), ""]
     return "\n".join(lines).rstrip()
+
+
+OBJECT = re.compile(r'^variable "(\w+)" {\n(?:.*\n)*?  type\s+= (?:map\()?object\({\n((?:    .*\n)+?)  }\)', re.M)
+ATTRIBUTE = re.compile(r"^    (\w+)\s*=\s*(.+?)(?:\s+#.*)?$", re.M)
+OPTIONAL = re.compile(r"optional\((\w+(?:\(\w+\))?)(?:,\s*(.+))?\)")
+
+
+def _attributes(folder):
+    """What is in the object types, read from the text: variable, attribute, type and default of each."""
+    found = []
+    for file in sorted(folder.glob("*.tf")):
+        for block in re.split(r"^(?=variable )", file.read_text(), flags=re.M):
+            match = OBJECT.match(block)
+            for name, kind in ATTRIBUTE.findall(match[2]) if match else ():
+                optional = OPTIONAL.fullmatch(kind)
+                if kind.startswith("optional(object"):
+                    found.append((match[1], name, "object", "`null`"))
+                elif optional:
+                    found.append((match[1], name, optional[1], f"`{optional[2] or 'null'}`"))
+                else:
+                    found.append((match[1], name, kind, "required"))
+    return sorted(found)
 
 
 def _resources(folder):

@@ -3,6 +3,7 @@
 import pytest
 
 from standin.catalogue import NEW, OLD, google_schema, used
+from stack import left_over
 from standin.google import RULES
 
 NETWORK = """
@@ -90,7 +91,7 @@ def test_an_apply_settles_and_a_destroy_leaves_nothing(text_stack, text):
         stack.terraform("destroy", "-auto-approve", f"-state={stack.scratch}/terraform.tfstate")
         stack.project.sleep(60)
     stack.destroy()
-    assert stack.project.objects == {}
+    assert left_over(stack.project) == []
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_an_apply_settles_and_a_destroy_leaves_nothing(text_stack, text):
 def test_a_wrong_argument_is_refused_at_plan_time(text_stack, old, new, words):
     stack = text_stack(REDIS.replace(old, new))
     refused = stack.try_plan()
-    assert refused.code == 1 and words in refused.flat, refused.output
+    assert refused.code == 1 and words in refused.flat, refused.why
 
 
 @pytest.mark.parametrize(
@@ -136,21 +137,21 @@ def test_the_api_refuses_what_it_would_refuse(text_stack, text, old, new, words)
             "google_secret_manager_secret_version" if "version" in words else "google_secret_manager_secret_iam_member": 1
         }
     refused = stack.try_apply()
-    assert refused.code == 1 and words in refused.flat, refused.output
+    assert refused.code == 1 and words in refused.flat, refused.why
 
 
 def test_nothing_is_made_before_its_api_is_enabled(text_stack):
     stack = text_stack(REDIS.replace("google_project_service.all", "google_project_service.all[\"run\"]"))
     stack.edit('"compute", "vpcaccess", "redis", ', "")
     refused = stack.try_apply()
-    assert refused.code == 1 and "SERVICE_DISABLED" in refused.flat, refused.output
+    assert refused.code == 1 and "SERVICE_DISABLED" in refused.flat, refused.why
 
 
 def test_a_network_waits_for_the_connectors_leftover_rule(text_stack):
     stack = text_stack(CONNECTOR)
     stack.apply()
     refused = stack.try_destroy()
-    assert refused.code == 1 and "resourceInUseByAnotherResource" in refused.flat, refused.output
+    assert refused.code == 1 and "resourceInUseByAnotherResource" in refused.flat, refused.why
     stack.project.sleep(60)
     stack.destroy()
 
@@ -180,7 +181,7 @@ def test_protection_refuses_a_destroy_and_says_how_to_lift_it(text_stack):
     stack = text_stack(REDIS.replace("auth_enabled       = true", "deletion_protection = true"))
     stack.apply()
     refused = stack.try_destroy()
-    assert refused.code == 1 and "without setting deletion_protection=false" in refused.flat, refused.output
+    assert refused.code == 1 and "without setting deletion_protection=false" in refused.flat, refused.why
     stack.edit("deletion_protection = true", "deletion_protection = false")
     stack.apply()
     stack.destroy()
@@ -190,7 +191,7 @@ def test_a_first_revision_that_fails_taints_the_service(text_stack):
     stack = text_stack(SERVICE)
     stack.project.bad_images = ["example.com/app:1"]
     refused = stack.try_apply()
-    assert refused.code == 1 and "failed to start and listen" in refused.flat, refused.output
+    assert refused.code == 1 and "failed to start and listen" in refused.flat, refused.why
     stack.edit("app:1", "app:2")
     assert stack.plan().actions == {"google_cloud_run_v2_service.app": "replace"}
 
@@ -229,7 +230,7 @@ def test_an_object_that_exists_already_is_a_conflict(text_stack):
     first.apply()
     second = text_stack(NETWORK, project=first.project)
     refused = second.try_apply()
-    assert refused.code == 1 and "alreadyExists" in refused.flat, refused.output
+    assert refused.code == 1 and "alreadyExists" in refused.flat, refused.why
 
 
 def test_an_object_that_somebody_deleted_is_made_again(text_stack):

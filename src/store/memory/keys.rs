@@ -7,7 +7,7 @@ use crate::domain::{Body, Draft, Entry, Key, Millis, Position, Text, UserId};
 
 /// Bytes of memory that a key takes beside its text: the record in a map that may be half empty, and its place in the
 /// queue of those to forget.
-const KEY_BYTES: usize = 260;
+const KEY_BYTES: usize = 200;
 
 /// The entries of the last key window, by user and key.
 #[derive(Debug, Default)]

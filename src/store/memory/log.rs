@@ -10,7 +10,7 @@ use crate::store::{After, Page, PageSize, Refusal, Reset, cost, cost_of};
 
 /// Bytes of memory that an entry takes beyond what [`cost`] counts: its slot, the reference counts and the allocator's
 /// rounding of its three allocations.
-const ENTRY_OVERHEAD: usize = 64;
+const ENTRY_OVERHEAD: usize = 32;
 
 /// Bytes of memory for the state of a message that was edited or deleted.
 const STATE_BYTES: usize = 56;

@@ -10,7 +10,7 @@ use super::rates::Rates;
 use crate::domain::{Chain, Millis, UserId};
 
 /// Bytes of memory that a room takes beside what is in it.
-const ROOM_BYTES: usize = 768;
+const ROOM_BYTES: usize = 512;
 
 /// Bytes of memory that a subscription or a read mark takes.
 const SMALL_BYTES: usize = 96;

@@ -4,6 +4,7 @@ Owns: finding resource types in .tf files, putting schema, rules and project tog
 Must not know: how anything is served. May use: bindings, google, companions.
 """
 
+import functools
 import os
 import re
 from pathlib import Path
@@ -23,10 +24,11 @@ RESOURCE = re.compile(r'^\s*resource\s+"(google_\w+)"', re.MULTILINE)
 DATA_SOURCE = re.compile(r'^\s*data\s+"(google_\w+)"', re.MULTILINE)
 
 
+@functools.cache
 def used(folder: Path = ROOT / "terraform"):
     """The google resource and data source types that the .tf files under `folder` name."""
     text = "\n".join(file.read_text() for file in sorted(folder.rglob("*.tf")))
-    return set(RESOURCE.findall(text)), set(DATA_SOURCE.findall(text))
+    return frozenset(RESOURCE.findall(text)), frozenset(DATA_SOURCE.findall(text))
 
 
 def wheel(version):
@@ -37,17 +39,17 @@ def wheel(version):
 
 
 def google_schema(version=NEW, extra=()):
-    resources, data_sources = used()
+    resources, data_sources = map(set, used())
     for folder in extra:
         more = used(folder)
         resources |= more[0]
         data_sources |= more[1]
-    return bindings.load(
-        wheel(version),
-        resources | set(google.RULES),
-        data_sources | set(google.DATA),
-        CACHE / f"schema-{version}.json",
-    )
+    return _schema(version, frozenset(resources | set(google.RULES)), frozenset(data_sources | set(google.DATA)))
+
+
+@functools.cache
+def _schema(version, resources, data_sources):
+    return bindings.load(wheel(version), resources, data_sources, CACHE / f"schema-{version}.json")
 
 
 def providers(project: Project, version=NEW, extra=()):

@@ -41,7 +41,7 @@ def networks_named(project, reference):
 
 
 def require_network(project, reference):
-    if reference not in (None, "") and not networks_named(project, reference):
+    if reference not in (None, "", UNKNOWN) and not networks_named(project, reference):
         raise Refused(f"Error 404: the resource '{reference}' was not found: network. notFound")
 
 
@@ -52,6 +52,8 @@ PROJECT_SERVICE = Rules(
     force_new=("project", "service"),
     defaults={"disable_on_destroy": False},
     patterns={"service": r"[a-z0-9.-]+\.googleapis\.com"},
+    idempotent=True,
+    survives=lambda values: not values["disable_on_destroy"],
 )
 
 
@@ -242,8 +244,14 @@ def check_connector(project, values):
             raise Refused(f"Error 400: the connector's subnet {name} must be a /28")
 
 
-def compute_connector(_project, values, _prior):
-    fill(values, "network", "default")
+def compute_connector(project, values, _prior):
+    homes = [
+        subnet["network"]
+        for name in at(values, "subnet.*.name")
+        for subnet in project.of("google_compute_subnetwork")
+        if subnet["name"] == tail(name)
+    ]
+    fill(values, "network", tail(homes[0]) if homes else "default")
     fill(values, "state", "READY")
     fill(values, "self_link", f"projects/{values['project']}/locations/{values['region']}/connectors/{values['name']}")
     fill(values, "min_instances", 2)
@@ -253,14 +261,7 @@ def compute_connector(_project, values, _prior):
 
 
 def delete_connector(project, values):
-    identity = f"projects/{values['project']}/locations/{values['region']}/connectors/{values['name']}"
-    users = [
-        service["name"]
-        for service in project.of("google_cloud_run_v2_service")
-        if identity in at(service, "template.*.vpc_access.*.connector")
-    ]
-    if users:
-        raise Refused(f"Error 400: the connector {values['name']} is in use by {users}")
+    # Google lets a connector go while services use it; they lose their way into the network.
     project.linger(f"network {tail(values['network'])}", CONNECTOR_FIREWALL_LINGERS_S)
 
 
@@ -461,6 +462,7 @@ def member_rules(target, api, *, exists=None):
         identity="{%s} {role} {member}" % target,
         api=api,
         force_new=(target, "role", "member", "condition"),
+        idempotent=True,
         patterns={"role": r"(roles|projects/[^/]+/roles|organizations/[^/]+/roles)/.+"},
         check=check,
         compute=lambda project, values, _prior: fill(values, "etag", digest(len(project.log))[:12]),
@@ -506,6 +508,8 @@ def check_version(project, values):
 
 
 def identify_version(project, values):
+    if values.get("project") in (None, UNKNOWN) and values["secret"].startswith("projects/"):
+        values["project"] = values["secret"].split("/")[1]
     used = [
         entry
         for entry in project.log

@@ -8,6 +8,7 @@ would the real one. The imaginary project is then kept in the file that CONFAB_S
 
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from .catalogue import CACHE, HERE, NEW, OLD, google_schema, providers
 from .project import Project
 from .server import serve_as_plugin
 
-VERSIONS = {"google": (NEW, OLD), "random": ("3.7.2",), "time": ("0.13.1",)}
+VERSIONS = {"google": (NEW, OLD), "random": ("3.7.2",), "time": ("0.14.1",)}
+TIME_VERSION = "0.14.2"
+"""The genuine time provider, where it could be built; terraform prefers it to the stand-in, which is one older."""
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
 
 
-def build():
-    """Makes the mirror and returns the CLI configuration file that points to it."""
-    folder = CACHE / "mirror"
+def build(folder: Path):
+    """Makes the mirror in `folder` and returns the CLI configuration file that points to it."""
     registry = google_schema(NEW)["registry"]
     for name, versions in VERSIONS.items():
         for version in versions:
@@ -32,7 +34,12 @@ def build():
                 f'#!/bin/sh\nPYTHONPATH="{HERE}" exec "{sys.executable}" -m standin.mirror {name} {version}\n'
             )
             plugin.chmod(0o755)
-    configuration = CACHE / "terraformrc"
+    genuine = CACHE / "bin" / "terraform-provider-time"
+    if genuine.exists():
+        home = folder / registry / "hashicorp" / "time" / TIME_VERSION / f"linux_{ARCHITECTURE}"
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(genuine, home / f"terraform-provider-time_v{TIME_VERSION}")
+    configuration = folder / "terraformrc"
     configuration.write_text(
         f'disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n'
     )

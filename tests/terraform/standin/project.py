@@ -14,6 +14,23 @@ from pathlib import Path
 
 from .rules import Refused
 
+CHOSEN = (
+    "service",
+    "name",
+    "account_id",
+    "secret_id",
+    "secret",
+    "secret_data_wo_version",
+    "repository_id",
+    "bucket",
+    "display_name",
+    "role",
+    "member",
+    "create_duration",
+    "destroy_duration",
+)
+"""Arguments that tell one object from another before it has a name."""
+
 
 class Project:
     """Objects by type and identity. Every access goes through `open`, which makes it atomic."""
@@ -33,6 +50,7 @@ class Project:
         """Type to the number of creates that are still to fail."""
         self.fail_each_create_once = False
         self.failed = []
+        """Which creates were made to fail."""
         self.bad_images = []
         """Images whose container never answers its startup probe."""
         if file and file.exists():
@@ -76,17 +94,15 @@ class Project:
         """The types of the log's entries of one kind, in order."""
         return [entry["type"] for entry in self.log if entry["op"] == op]
 
-    def inject(self, type_name, identity):
-        """Raises where a fault was planned for this create."""
-        key = self._key(type_name, identity)
+    def inject(self, type_name, values):
+        """Raises where a fault was planned for this create. Recognises a second attempt by what the caller chose."""
+        key = " ".join([type_name, *(f"{name}={values[name]}" for name in CHOSEN if isinstance(values.get(name), str))])
         if self.faults.get(type_name, 0) > 0:
             self.faults[type_name] -= 1
-        elif self.fail_each_create_once and key not in self.failed:
-            pass
-        else:
+        elif not self.fail_each_create_once or key in self.failed:
             return
         self.failed.append(key)
-        raise Refused(f"Error 503: injected fault while creating {type_name} {identity}")
+        raise Refused(f"Error 503: injected fault while creating {key}")
 
     def require_api(self, api):
         if api and not any(service["service"] == api for service in self.of("google_project_service")):

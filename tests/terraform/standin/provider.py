@@ -113,7 +113,7 @@ class Provider:
             identity = self.identity(type_name, prior)
             if prior.get("deletion_policy") == "PREVENT":
                 raise Refused(f"cannot destroy {type_name} {identity}: its deletion_policy is PREVENT")
-            if prior.get("deletion_policy") == "ABANDON":
+            if prior.get("deletion_policy") == "ABANDON" or rules.survives and rules.survives(prior):
                 project.record("abandon", type_name, identity)
                 return None, None
             if rules.check_delete:
@@ -129,17 +129,17 @@ class Provider:
     def _write(self, project, type_name, prior, planned, config):
         block, rules = self.block(type_name), self.rules_of(type_name)
         values = copied(planned)
-        if "project" in values and values["project"] in (None, UNKNOWN):
-            return prior, "project: required field is not set"
         if prior is None and rules.identify:
             rules.identify(project, values)
+        if "project" in values and values["project"] in (None, UNKNOWN):
+            return prior, "project: required field is not set"
         identity = self.identity(type_name, values)
         kept = None
         try:
             if prior is None:
                 project.require_api(rules.api)
-                project.inject(type_name, identity)
-                if project.get(type_name, identity) is not None:
+                project.inject(type_name, planned)
+                if not rules.idempotent and project.get(type_name, identity) is not None:
                     raise Refused(f"Error 409: {type_name} {identity} already exists. alreadyExists")
             if rules.check:
                 rules.check(project, values)

@@ -45,6 +45,10 @@ class Rules:
     """Called with (project, values) before a create or an update; raises Refused as the API would."""
     check_delete: object = None
     """Called with (project, values) before a delete; raises Refused."""
+    idempotent: bool = False
+    """Whether making what exists already is no conflict: grants and enabled APIs."""
+    survives: object = None
+    """Called with (values): whether the object stays although terraform lets it go."""
     cascade: object = None
     """Called with (project, values) after a delete: what goes with the object."""
 
@@ -58,7 +62,8 @@ class Refused(Exception):
 
 
 def _is_set(config, path):
-    return any(value not in (None, [], "") for value in at(config, path))
+    # As in the plugin SDK: an empty string in the configuration counts as set.
+    return any(value not in (None, []) for value in at(config, path))
 
 
 def _undecided(config, group):

@@ -61,13 +61,32 @@ def _path(dotted):
     return path
 
 
+_SCHEMAS = {}
+"""Message by identity of the schema: building one takes longer than a plan, and every terraform command asks."""
+
+
+def _provider_schema(provider):
+    schema = provider.schema
+    if id(schema) in _SCHEMAS:
+        return _SCHEMAS[id(schema)][1]
+    response = wire.message("GetProviderSchema.Response")()
+    response.provider.CopyFrom(schema_message(schema["provider"]))
+    for name, block in schema["resources"].items():
+        response.resource_schemas[name].CopyFrom(schema_message(block, provider.rules_of(name).sensitive))
+    for name, block in schema["data_sources"].items():
+        response.data_source_schemas[name].CopyFrom(schema_message(block))
+    for name, block in schema.get("ephemeral", {}).items():
+        response.ephemeral_resource_schemas[name].CopyFrom(schema_message(block))
+    _SCHEMAS[id(schema)] = schema, response
+    return response
+
+
 class Servicer:
     """The calls of the protocol, by name; what isn't here is answered with an empty response."""
 
     def __init__(self, provider):
         self.provider = provider
         self.stopped = threading.Event()
-        self._schema = None
 
     def answer(self, call, request, response):
         try:
@@ -82,21 +101,7 @@ class Servicer:
         return response
 
     def GetProviderSchema(self, _request, response):
-        if self._schema is None:
-            self._schema = self._build_schema(type(response))
-        response.CopyFrom(self._schema)
-
-    def _build_schema(self, kind):
-        response, schema = kind(), self.provider.schema
-        response.provider.CopyFrom(schema_message(schema["provider"]))
-        for name, block in schema["resources"].items():
-            response.resource_schemas[name].CopyFrom(schema_message(block, self.provider.rules_of(name).sensitive))
-        for name, block in schema["data_sources"].items():
-            response.data_source_schemas[name].CopyFrom(schema_message(block))
-        for name, block in schema.get("ephemeral", {}).items():
-            response.ephemeral_resource_schemas[name].CopyFrom(schema_message(block))
-        response.server_capabilities.plan_destroy = False
-        return response
+        response.MergeFrom(_provider_schema(self.provider))
 
     def ConfigureProvider(self, request, _response):
         self.provider.settings = {

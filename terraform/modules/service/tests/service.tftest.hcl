@@ -303,6 +303,16 @@ run "settings_lower_case_is_refused" {
   expect_failures = [var.settings]
 }
 
+run "settings_a_secret_is_refused" {
+  command = plan
+
+  variables {
+    settings = { CONFAB__AUTH__KEYS = "x" }
+  }
+
+  expect_failures = [var.settings]
+}
+
 run "image_without_host_is_refused" {
   command = plan
 

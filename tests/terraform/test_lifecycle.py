@@ -1,0 +1,185 @@
+"""Each offered stack from nothing to nothing, and each variable's change."""
+
+import json
+import re
+
+import pytest
+
+import stacks
+from stack import TERRAFORM, left_over
+from standin.catalogue import OLD
+from tables import blocks
+
+APIS_STAY = "google_project_service"
+
+
+@pytest.mark.parametrize("offer", stacks.ALL, ids=lambda offer: offer.name)
+def test_a_stack_is_applied_settles_and_is_destroyed_at_the_first_try(offered, offer):
+    stack = offered(offer)
+    stack.apply()
+    stack.assert_settled()
+    if offer.unprotect:
+        standing = dict(stack.project.objects)
+        refused = stack.try_destroy()
+        assert refused.code == 1 and "set deletion_protection to false" in refused.flat, refused.why
+        assert stack.project.objects == standing, "a refused destroy has to leave everything where it was"
+        stack.apply(**offer.unprotect)
+    if offer is stacks.DIRECT:
+        # Documented: the subnet of Direct egress is held for one to two hours after the service.
+        refused = stack.try_destroy()
+        assert refused.code == 1 and "serverless addresses" in refused.flat, refused.why
+        stack.project.sleep(3600)
+    stack.destroy(**offer.unprotect)
+    assert sorted(left_over(stack.project)) == sorted(offer.seeded())
+    assert stack.state()["resources"] == []
+
+
+@pytest.mark.parametrize("offer", stacks.ALL, ids=lambda offer: offer.name)
+def test_a_stack_also_plans_with_the_older_provider(offered, offer):
+    stack = offered(offer, version=OLD)
+    assert stack.terraform("validate").code == 0
+    assert set(stack.plan().actions.values()) == {"create"}
+
+
+SERVICE = "module.service.google_cloud_run_v2_service.this"
+REDIS = "module.redis.google_redis_instance.this"
+CONNECTOR = "module.connector[0].google_vpc_access_connector.this"
+NETWORK_WAIT = "module.network.time_sleep.before_network_is_deleted[0]"
+AUTH = "module.secrets.google_secret_manager_secret_version.redis_auth[0]"
+AUTH_EPOCH = "module.secrets.terraform_data.redis_auth_epoch[0]"
+CA = "module.secrets.google_secret_manager_secret_version.redis_ca[0]"
+ANY_VERSION = r"module\.secrets\.(google_secret_manager_secret_version|terraform_data)\..*"
+
+UPDATE_SERVICE = {SERVICE: "update"}
+CHANGES = {
+    # What a user may change on a running stack, and what that does. A key is an address or, with `.*`, a pattern.
+    "image": ({"image": stacks.OTHER_IMAGE}, UPDATE_SERVICE),
+    "min_instances": ({"min_instances": 3}, UPDATE_SERVICE),
+    "max_instances": ({"max_instances": 12}, UPDATE_SERVICE),
+    "sockets.cap": ({"sockets": {"cap": 900}}, UPDATE_SERVICE),
+    "sockets.concurrency": ({"sockets": {"concurrency": 800}}, UPDATE_SERVICE),
+    "sockets.target": ({"sockets": {"target": 500}}, {}),
+    "request_timeout_seconds": ({"request_timeout_seconds": 900}, UPDATE_SERVICE),
+    "cpu": ({"cpu": "2"}, UPDATE_SERVICE),
+    "memory": ({"memory": "2Gi"}, UPDATE_SERVICE),
+    "allowed_origins": ({"allowed_origins": ["https://chat.example.com"]}, UPDATE_SERVICE),
+    "trusted_hops": ({"trusted_hops": 2}, UPDATE_SERVICE),
+    "readiness_probe": ({"readiness_probe": False}, UPDATE_SERVICE),
+    "settings": ({"settings": {"CONFAB__LIMITS__ROOMS": "50"}}, UPDATE_SERVICE),
+    "durability": ({"durability": "replicated"}, UPDATE_SERVICE),
+    "tls_verify": ({"tls_verify": "full"}, UPDATE_SERVICE),
+    "ingress": ({"ingress": "internal"}, UPDATE_SERVICE),
+    "public": (
+        {"public": False, "invokers": ["group:team@example.com"]},
+        {SERVICE: "update", r"module\.service\.google_cloud_run_v2_service_iam_member\.invoker.*": "create"},
+    ),
+    "deletion_protection": ({"deletion_protection": True}, {SERVICE: "update", REDIS: "update", "terraform_data.protection": "update"}),
+    "redis.memory_gb": ({"redis": {"memory_gb": 5}}, {REDIS: "update"}),
+    "redis.maintenance": ({"redis": {"maintenance_day": "MONDAY", "maintenance_hour": 5}}, {REDIS: "update"}),
+    "redis.snapshot_hours": ({"redis": {"snapshot_hours": 6}}, {REDIS: "update"}),
+    "connector.machine_type": ({"connector": {"machine_type": "e2-standard-4"}}, {CONNECTOR: "update"}),
+    "connector.max_instances": ({"connector": {"max_instances": 5}}, {CONNECTOR: "update"}),
+    "connector.ip_cidr_range": ({"connector": {"ip_cidr_range": "10.8.5.0/28"}}, {CONNECTOR: "replace", SERVICE: "update"}),
+    "telemetry": (
+        {"telemetry": {"traces": True}},
+        {
+            r"module\.identity\.google_project_iam_member\.telemetry.*": "create",
+            r"module\.project_services\.google_project_service.*": "create",
+            r"module\.project_services\.time_sleep.*": "replace",
+        },
+    ),
+    "observability": (
+        {"observability": {"enabled": True, "notify": ["oncall@example.com"]}},
+        {
+            r"module\.observability\[0\]\..*": "create",
+            r"module\.project_services\.google_project_service.*": "create",
+            r"module\.project_services\.time_sleep.*": "replace",
+        },
+    ),
+    "traffic": ({"traffic": {"messages_per_second": 600}}, {}),
+    "usage": ({"usage": {"average_sockets": 200}}, {}),
+    "waits": (
+        {"waits": {"apis": 40, "grants": 30, "connector_destroy": 80}},
+        {
+            r"module\.project_services\.time_sleep.*": "update",
+            r"module\.secrets\.time_sleep.*": "update",
+            NETWORK_WAIT: "update",
+        },
+    ),
+}
+CHANGED_ELSEWHERE = {
+    "project_id": "another project is another stack",
+    "region": "another region is another stack",
+    "name": "another name is another stack",
+    "profile": "a set of defaults, each of which is changed by itself; dev has a life cycle of its own",
+    "labels": "on every resource: test_labels_reach_every_resource_in_place",
+    "invokers": "together with public",
+    "egress": "test_egress_is_switched_without_touching_redis",
+    "network": "chosen once: existing-network and direct-egress have life cycles of their own",
+    "token_keys": "test_rotation.py",
+    "build": "test_build.py",
+    "prices": "only the estimate",
+    "service_account_id": "chosen once, to adopt an account that exists: test_migration.py",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_does_exactly_what_is_documented(offered, change):
+    variables, expected = CHANGES[change]
+    stack = offered(stacks.ROOT)
+    stack.apply()
+    actions = stack.plan(**variables).actions
+    unexplained = {
+        address: action
+        for address, action in actions.items()
+        if not any(expected[key] == action for key in expected if key == address or re.fullmatch(key, address))
+    }
+    unmet = [key for key in expected if not any(key == address or re.fullmatch(key, address) for address in actions)]
+    assert (unexplained, unmet) == ({}, [])
+    stack.apply_planned()
+    stack.assert_settled(**variables)
+
+
+def test_every_variable_is_changed_somewhere():
+    declared = set(blocks(TERRAFORM, "variable"))
+    covered = {name for variables, _ in CHANGES.values() for name in variables} | set(CHANGED_ELSEWHERE)
+    assert declared - covered == set(), "add the variable to CHANGES or say why not in CHANGED_ELSEWHERE"
+    assert covered - declared == set(), "these variables are gone"
+
+
+def test_labels_reach_every_resource_in_place(offered):
+    stack = offered(stacks.ROOT)
+    stack.apply()
+    plan = stack.plan(labels={"team": "chat"})
+    assert set(plan.actions.values()) == {"update"}
+    for address, type_name, values in plan.resources:
+        if "labels" in values and type_name != "google_monitoring_notification_channel":
+            assert (values["labels"] or {}).get("team") == "chat", address
+
+
+def test_egress_is_switched_without_touching_redis(offered):
+    stack = offered(stacks.ROOT)
+    stack.apply()
+    actions = stack.plan(egress="direct").actions
+    assert actions[SERVICE] == "update" and actions[CONNECTOR] == "delete" and REDIS not in actions
+    stack.apply(egress="direct")
+    stack.assert_settled(egress="direct")
+
+
+def test_replacing_redis_is_followed_by_the_secrets_and_the_service(offered):
+    stack = offered(stacks.ROOT)
+    stack.apply()
+    change = {"redis": {"tier": "BASIC"}}
+    assert stack.plan(**change).actions[REDIS] == "replace"
+    stack.apply(**change)
+    stack.assert_settled(**change)
+    assert_secret_is_current(stack)
+
+
+def assert_secret_is_current(stack):
+    """The newest version of the password's secret is the password that Redis has."""
+    redis = stack.project.of("google_redis_instance")[0]
+    newest = stack.project.of("google_secret_manager_secret_version")
+    newest = [version for version in newest if version["secret"].endswith("redis-auth")][-1]
+    assert stack.project.payloads[newest["name"]] == redis["auth_string"]
+    assert redis["auth_string"] not in json.dumps(newest)

@@ -1,0 +1,72 @@
+"""An apply that fails half-way is finished by the next one."""
+
+import pytest
+
+import stacks
+from stack import left_over
+
+BAD_IMAGE = "us-docker.pkg.dev/elsewhere/confab/broken@sha256:" + "00" * 32
+
+
+@pytest.mark.parametrize("offer", [stacks.ROOT, stacks.PRODUCTION, stacks.PRIVATE_ACCESS, stacks.WATCHED], ids=lambda offer: offer.name)
+def test_every_create_may_fail_once_and_applying_again_ends_it(offered, offer):
+    stack = offered(offer)
+    stack.project.fail_each_create_once = True
+    applies = 1
+    while (done := stack.try_apply()).code != 0:
+        assert "injected fault" in done.flat, done.why[-3000:]
+        applies += 1
+        assert applies < 40, "the stack never settles"
+    stack.assert_settled()
+    assert len(stack.project.failed) == len(stack.project.order("create")), "not every create has failed once"
+    stack.project.fail_each_create_once = False
+    if offer.unprotect:
+        stack.apply(**offer.unprotect)
+    stack.destroy(**offer.unprotect)
+    assert sorted(left_over(stack.project)) == sorted(offer.seeded())
+
+
+TYPES = (
+    "google_project_service",
+    "google_compute_network",
+    "google_vpc_access_connector",
+    "google_redis_instance",
+    "google_service_account",
+    "google_secret_manager_secret",
+    "google_secret_manager_secret_version",
+    "google_secret_manager_secret_iam_member",
+    "google_cloud_run_v2_service",
+)
+
+
+@pytest.mark.parametrize("type_name", TYPES)
+def test_a_failed_create_leaves_nothing_that_a_destroy_would_miss(offered, type_name):
+    stack = offered(stacks.ROOT)
+    stack.project.faults = {type_name: 1}
+    failed = stack.try_apply()
+    assert failed.code == 1 and f"injected fault while creating {type_name}" in failed.flat, failed.why
+    stack.destroy()
+    assert left_over(stack.project) == []
+
+
+@pytest.mark.parametrize("offer", [stacks.ROOT, stacks.PRODUCTION], ids=lambda offer: offer.name)
+def test_a_service_whose_first_revision_fails_is_repaired_by_the_next_apply(offered, offer):
+    stack = offered(offer)
+    stack.project.bad_images = [BAD_IMAGE]
+    # As terraform/README.md says: protection comes with the second apply.
+    failed = stack.try_apply(image=BAD_IMAGE, **offer.unprotect)
+    assert failed.code == 1 and "failed to start and listen" in failed.flat, failed.why
+    good = {"image": stacks.IMAGE}
+    stack.apply(**good, **offer.unprotect)
+    stack.apply(**good)
+    stack.assert_settled(**good)
+
+
+def test_a_revision_that_fails_later_leaves_the_service_in_place(offered):
+    stack = offered(stacks.ROOT)
+    stack.apply()
+    stack.project.bad_images = [BAD_IMAGE]
+    assert stack.try_apply(image=BAD_IMAGE).code == 1
+    assert stack.plan().actions.get("module.service.google_cloud_run_v2_service.this") in (None, "update")
+    stack.apply()
+    stack.assert_settled()
