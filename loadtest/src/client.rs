@@ -58,7 +58,10 @@ pub enum Traffic {
 #[derive(Debug)]
 struct Sender {
     socket: usize,
+    /// Messages that take a place in the window.
     in_flight: usize,
+    /// Messages that wait for an answer.
+    unanswered: u64,
     next_id: u64,
     /// Due times of messages that wait for a place in the window.
     due: VecDeque<Nanos>,
@@ -74,6 +77,8 @@ pub struct Client<'a> {
     timer: TimerFd,
     sockets: Vec<Socket>,
     room_names: Vec<String>,
+    /// Deliveries so far, by room.
+    delivered: Vec<usize>,
     /// Highest offset seen or acknowledged, by room.
     tops: Vec<u64>,
     senders: Vec<Sender>,
@@ -107,7 +112,7 @@ impl<'a> Client<'a> {
             .register(&mut SourceFd(&timer.as_fd().as_raw_fd()), TIMER, Interest::READABLE)
             .map_err(io_error("a timer"))?;
         let senders = (0..options.senders * options.rooms)
-            .map(|socket| Sender { socket, in_flight: 0, next_id: 10, due: VecDeque::new() })
+            .map(|socket| Sender { socket, in_flight: 0, unanswered: 0, next_id: 10, due: VecDeque::new() })
             .collect();
         Ok(Self {
             options,
@@ -117,6 +122,7 @@ impl<'a> Client<'a> {
             timer,
             sockets: Vec::with_capacity(options.sockets),
             room_names: (0..options.rooms).map(|room| format!("{}{room}", options.room_prefix)).collect(),
+            delivered: vec![0; options.rooms],
             tops: vec![0; options.rooms],
             senders,
             traffic: Traffic::Silence,
@@ -147,8 +153,15 @@ impl<'a> Client<'a> {
 
     /// Messages that wait for an answer.
     #[must_use]
-    pub fn in_flight(&self) -> u64 {
-        self.senders.iter().map(|sender| sender.in_flight as u64).sum()
+    pub fn unanswered(&self) -> u64 {
+        self.senders.iter().map(|sender| sender.unanswered).sum()
+    }
+
+    /// Whether messages are due that haven't left.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        let scheduled = matches!(&self.traffic, Traffic::Open(schedule) if schedule.due().is_some());
+        scheduled || self.senders.iter().any(|sender| !sender.due.is_empty())
     }
 
     /// Messages that are left to fill the rooms with.
@@ -164,7 +177,7 @@ impl<'a> Client<'a> {
             lost: self.tally.lost + self.missing(),
             repeated: self.tally.repeated,
             resets: self.tally.resets,
-            unacknowledged: self.in_flight(),
+            unacknowledged: self.unanswered(),
             refused: self.tally.refused.clone(),
             closed: self.tally.closed.clone(),
         }
@@ -243,7 +256,8 @@ impl<'a> Client<'a> {
             self.top_up(sender);
         }
         self.traffic = Traffic::Open(schedule);
-        let wait = Duration::from_nanos(schedule.due().saturating_sub(self.now()).max(1));
+        let Some(due) = schedule.due() else { return };
+        let wait = Duration::from_nanos(due.saturating_sub(self.now()).max(1));
         // The poll after it has a limit of its own, so a timer that can't be set makes messages late, not lost.
         let _ = self.timer.set(Expiration::OneShot(TimeSpec::from_duration(wait)), TimerSetTimeFlags::empty());
     }
@@ -279,6 +293,7 @@ impl<'a> Client<'a> {
             socket.queue_frame(frame::TEXT, &self.scratch, &mut self.masks);
             sender.next_id += 1;
             sender.in_flight += 1;
+            sender.unanswered += 1;
             self.tally.messages += 1;
         }
         // A broken connection shows as an event of its own.
@@ -420,8 +435,9 @@ impl<'a> Client<'a> {
                 };
                 self.tally.delivered_bytes += object.len() as u64;
                 self.tally.deliver(&mut socket.last, offset, due, now);
-                let top = &mut self.tops[socket.room];
-                *top = offset.max(*top);
+                let room = socket.room;
+                self.tops[room] = offset.max(self.tops[room]);
+                self.delivered(room);
             }
             (wire::Kind::Sent, Stage::Live) => {
                 let Some(offset) = wire::offset(object) else {
@@ -466,7 +482,21 @@ impl<'a> Client<'a> {
 
     fn answered(&mut self, index: usize) {
         if let Some(sender) = self.sockets[index].sender {
-            self.senders[sender].in_flight = self.senders[sender].in_flight.saturating_sub(1);
+            let sender = &mut self.senders[sender];
+            sender.unanswered = sender.unanswered.saturating_sub(1);
+            if !self.options.lockstep {
+                sender.in_flight = sender.in_flight.saturating_sub(1);
+            }
+        }
+    }
+
+    /// In lockstep, lets the next message go when the last member has the one before.
+    fn delivered(&mut self, room: usize) {
+        self.delivered[room] += 1;
+        if self.options.lockstep && self.delivered[room].is_multiple_of(self.options.sockets / self.options.rooms) {
+            // With one sender in each room, sender and room have the same number.
+            self.senders[room].in_flight = self.senders[room].in_flight.saturating_sub(1);
+            self.top_up(room);
         }
     }
 

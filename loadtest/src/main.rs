@@ -62,6 +62,10 @@ struct RunArgs {
     /// Messages in flight per sender, at most [default: 1 in a closed loop, 1024 in an open one].
     #[arg(long)]
     window: Option<usize>,
+    /// A message is in flight until every member has it, not until it is acknowledged: with a window of 1 there is never
+    /// anything to batch. For one sender in each room.
+    #[arg(long)]
+    lockstep: bool,
     /// Open loop: messages a second over all senders, whatever the server does. Without it each answer lets the next
     /// message go (closed loop).
     #[arg(long)]
@@ -120,6 +124,7 @@ fn load(args: RunArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
         room_prefix: args.room_prefix,
         senders: args.senders,
         window: args.window.unwrap_or(if args.rate.is_some() { 1024 } else { 1 }),
+        lockstep: args.lockstep,
         rate: args.rate,
         text_bytes: args.text_bytes,
         warmup: Duration::try_from_secs_f64(args.warmup)?,

@@ -30,6 +30,9 @@ pub struct Options {
     pub senders: usize,
     /// Messages in flight per sender, at most.
     pub window: usize,
+    /// A message is in flight until every member has it, not until it is acknowledged. With a window of 1 there is never
+    /// anything to batch. For one sender in each room.
+    pub lockstep: bool,
     /// Messages a second over all senders; absent: a closed loop.
     pub rate: Option<f64>,
     /// Bytes of each text.
@@ -119,6 +122,9 @@ impl Options {
         }
         if self.senders == 0 && !self.duration.is_zero() {
             return wrong("a load needs senders: give at least one, or --seconds 0".to_owned());
+        }
+        if self.lockstep && (self.senders != 1 || self.stalled > 0) {
+            return wrong("lockstep is for rooms of one sender in which everybody reads".to_owned());
         }
         if self.window == 0 || self.connecting == 0 {
             return wrong("a window and the number of sockets opened at a time are at least 1".to_owned());

@@ -21,29 +21,28 @@ const NANOS_PER_SECOND: f64 = 1e9;
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     start: Nanos,
+    end: Nanos,
     interval: f64,
     next: u64,
 }
 
 impl Schedule {
-    /// A schedule of `rate` messages a second over all senders, from `start` on.
+    /// A schedule of `rate` messages a second over all senders, from `start` on and before `end`.
     #[must_use]
-    pub fn new(rate: f64, start: Nanos) -> Self {
-        Self { start, interval: NANOS_PER_SECOND / rate, next: 0 }
+    pub fn new(rate: f64, start: Nanos, end: Nanos) -> Self {
+        Self { start, end, interval: NANOS_PER_SECOND / rate, next: 0 }
     }
 
-    /// When the next message is due.
+    /// When the next message is due; `None` when there is none.
     #[must_use]
-    pub fn due(&self) -> Nanos {
-        self.start + (self.next as f64 * self.interval) as Nanos
+    pub fn due(&self) -> Option<Nanos> {
+        let due = self.start + (self.next as f64 * self.interval) as Nanos;
+        (due < self.end).then_some(due)
     }
 
     /// Takes the next message if it is due: its number, and when it was due.
     pub fn take(&mut self, now: Nanos) -> Option<(u64, Nanos)> {
-        let due = self.due();
-        if due > now {
-            return None;
-        }
+        let due = self.due().filter(|&due| due <= now)?;
         self.next += 1;
         Some((self.next - 1, due))
     }
@@ -55,7 +54,7 @@ mod tests {
 
     #[test]
     fn messages_are_due_evenly_and_do_not_drift() {
-        let mut schedule = Schedule::new(3.0, 1_000);
+        let mut schedule = Schedule::new(3.0, 1_000, Nanos::MAX);
         let dues: Vec<Nanos> = std::iter::from_fn(|| schedule.take(Nanos::MAX)).take(7).map(|(_, due)| due).collect();
         assert_eq!(dues[0], 1_000);
         assert_eq!(dues[3], 1_000_001_000);
@@ -64,11 +63,13 @@ mod tests {
 
     #[test]
     fn what_was_missed_keeps_the_time_it_was_due() {
-        let mut schedule = Schedule::new(1_000.0, 0);
+        let mut schedule = Schedule::new(1_000.0, 0, 7_000_000);
         assert_eq!(schedule.take(0), Some((0, 0)));
         assert_eq!(schedule.take(999_999), None);
         // The run was held up for five milliseconds: five messages are due, each with its own time.
         let late: Vec<_> = std::iter::from_fn(|| schedule.take(5_000_000)).collect();
         assert_eq!(late, [(1, 1_000_000), (2, 2_000_000), (3, 3_000_000), (4, 4_000_000), (5, 5_000_000)]);
+        // And what is due before the end is sent, however late it is.
+        assert_eq!((schedule.take(9_000_000), schedule.take(9_000_000)), (Some((6, 6_000_000)), None));
     }
 }

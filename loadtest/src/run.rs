@@ -126,7 +126,7 @@ fn fill(client: &mut Client<'_>) -> Result<(), RunError> {
     }
     let until = client.now() + nanos(client.options.patience);
     client.begin(Traffic::Fill { left: vec![client.options.fill; client.options.rooms] });
-    while client.to_fill() > 0 || client.in_flight() > 0 || client.missing() > 0 {
+    while client.to_fill() > 0 || client.unanswered() > 0 || client.missing() > 0 {
         client.turn(until)?;
         if client.now() > until {
             return Err(impatient(client, format!("{} messages were left to send", client.to_fill())));
@@ -143,12 +143,15 @@ fn load(client: &mut Client<'_>, server: Option<&Process>) -> Result<Load, RunEr
     let from = start + nanos(client.options.warmup);
     let to = from + nanos(client.options.duration);
     client.tally.timed = from..to;
-    client.begin(client.options.rate.map_or(Traffic::Closed, |rate| Traffic::Open(Schedule::new(rate, start))));
+    client.begin(client.options.rate.map_or(Traffic::Closed, |rate| Traffic::Open(Schedule::new(rate, start, to))));
     turn_until(client, from)?;
     let before = mark(client, server, &own)?;
     turn_until(client, to)?;
     let after = mark(client, server, &own)?;
-    client.begin(Traffic::Silence);
+    // An open loop ends by itself: what was due is sent, however late.
+    if client.options.rate.is_none() {
+        client.begin(Traffic::Silence);
+    }
     drain(client)?;
 
     let (messages, deliveries) = (after.messages - before.messages, after.deliveries - before.deliveries);
@@ -188,7 +191,7 @@ fn mark(client: &Client<'_>, server: Option<&Process>, own: &Process) -> Result<
 fn drain(client: &mut Client<'_>) -> Result<(), RunError> {
     let limit = client.now() + nanos(DRAIN_LIMIT);
     client.last_byte = client.now();
-    while client.missing() > 0 || client.in_flight() > 0 {
+    while client.is_behind() || client.missing() > 0 || client.unanswered() > 0 {
         let until = limit.min(client.last_byte + nanos(DRAIN_QUIET));
         if client.now() >= until {
             break;
