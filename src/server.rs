@@ -257,10 +257,13 @@ impl Connection {
         // Either fails only where the peer went away before the answer was out.
         let Ok(upgraded) = stream.await else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        // Copied, because it is a part of hyper's read buffer and would keep all 8 KiB of it for the socket's life.
+        let (tcp, behind) = (parts.io.into_inner(), parts.read_buf.to_vec());
+        drop(parts.read_buf);
         match endpoint {
-            Endpoint::Chat => socket::serve(hub, parts.io.into_inner(), &parts.read_buf).await,
+            Endpoint::Chat => socket::serve(hub, tcp, behind).await,
             #[cfg(feature = "conformance")]
-            Endpoint::Echo => Box::pin(socket::echo(hub, parts.io.into_inner(), &parts.read_buf)).await,
+            Endpoint::Echo => Box::pin(socket::echo(hub, tcp, behind)).await,
         }
         drop((socket, seat));
     }

@@ -20,7 +20,7 @@ const NO_BUDGET: Budget =
     Budget { frames_per_second: u64::MAX, frame_burst: u64::MAX, bytes_per_second: u64::MAX, byte_burst: u64::MAX };
 
 /// Sends every message back as it came, until the connection has ended.
-pub async fn echo(hub: Arc<Hub>, tcp: TcpStream, behind: &[u8]) {
+pub async fn echo(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
     let mut wire = Wire::new(tcp, behind, &NO_BUDGET, MESSAGE_BYTES, hub.clock);
     let mut frame = Vec::new();
     while let Ok(()) = echo_one(&mut wire, &mut frame).await {}

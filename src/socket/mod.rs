@@ -155,7 +155,7 @@ thread_local! {
 }
 
 /// Serves one client until its connection has ended.
-pub async fn serve(hub: Arc<Hub>, tcp: TcpStream, behind: &[u8]) {
+pub async fn serve(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
     Socket::new(hub, tcp, behind).await;
 }
 
@@ -169,7 +169,7 @@ impl Future for Socket {
 }
 
 impl Socket {
-    fn new(hub: Arc<Hub>, tcp: TcpStream, behind: &[u8]) -> Self {
+    fn new(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) -> Self {
         let rules = &hub.rules;
         let now = hub.clock.now();
         let wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);

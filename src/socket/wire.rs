@@ -80,7 +80,7 @@ enum Ending {
 impl Wire {
     /// A WebSocket whose handshake is done. `behind` are bytes that came right behind the request.
     #[must_use]
-    pub fn new(tcp: TcpStream, behind: &[u8], budget: &Budget, max_message_bytes: usize, clock: Clock) -> Self {
+    pub fn new(tcp: TcpStream, behind: Vec<u8>, budget: &Budget, max_message_bytes: usize, clock: Clock) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
@@ -89,9 +89,9 @@ impl Wire {
             .max_frame_size(Some(max_message_bytes));
         let mut meter = FrameMeter::new(budget, clock.now());
         // A few KiB at most; a budget that is too small for them is found at the next byte.
-        let _ = meter.take(behind, clock.now());
+        let _ = meter.take(&behind, clock.now());
         let stream = Stream { tcp, meter, clock, kept: BytesMut::new() };
-        let socket = WebSocket::from_partially_read(stream, behind.to_vec(), Role::Server, Some(config));
+        let socket = WebSocket::from_partially_read(stream, behind, Role::Server, Some(config));
         Self { socket, unread: true, unsent: false, ending: None }
     }
 
