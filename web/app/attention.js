@@ -56,7 +56,12 @@ export class Attention {
    */
   tell(room, entry, open) {
     if (!this.notifying || !document.hidden) return;
-    const note = new Notification(`${entry.user.name} in ${room}`, { body: [...(entry.text ?? '')].slice(0, 200).join(''), tag: room, icon: '/assets/icons/confab.svg' });
+    let note;
+    try {
+      note = new Notification(`${entry.user.name} in ${room}`, { body: [...(entry.text ?? '')].slice(0, 200).join(''), tag: room, icon: '/assets/icons/confab.svg' });
+    } catch {
+      return; // some phones only take them from a service worker
+    }
     note.onclick = () => {
       window.focus();
       open();

@@ -55,6 +55,7 @@ export class Chat {
     this.#off.push(
       client.on('status', () => this.timeline.outboxChanged()),
       client.on('outbox', () => this.#outboxChanged()),
+      client.on('signedin', () => this.#outboxChanged()),
       client.on('trouble', (error) => this.#trouble(error)),
       client.on('durability', (mode) => this.#durability(mode)),
     );
@@ -308,9 +309,20 @@ export class Chat {
 
   #outboxChanged() {
     this.timeline?.outboxChanged();
-    const foreign = this.client.outbox.filter((item) => item.user !== this.client.user?.id);
-    this.note('foreign', foreign.length && this.client.user ? `${foreign.length === 1 ? 'A message that was' : `${foreign.length} messages that were`} written here under another sign-in can’t be sent as you.` : '',
-      true, foreign.length ? ['Discard', () => foreign.forEach(({ key }) => this.client.discard(key))] : undefined);
+    const foreign = this.client.user ? this.client.outbox.filter((item) => item.user !== this.client.user.id) : [];
+    this.note('foreign', foreign.length ? 'What was written here under another sign-in can’t be sent as that person.' : '', false, ['Take the texts over', () => this.#takeOver(foreign)]);
+  }
+
+  /** Puts what somebody else wrote into the drafts of its rooms: whoever is here now may send it, or not. */
+  #takeOver(items) {
+    const drafts = recall('drafts', {});
+    for (const { key, room, command } of items) {
+      this.client.discard(key);
+      if (command.type !== 'send') continue;
+      if (room === this.room.name) this.composer.giveBack(command.text);
+      else drafts[room] = [drafts[room], command.text].filter(Boolean).join('\n');
+    }
+    remember('drafts', drafts);
   }
 
   // --- what people do
@@ -394,7 +406,7 @@ export class Chat {
 
   async #leaveAll() {
     const { length } = this.client.outbox;
-    const text = length ? `${length} of your messages are not sent yet. They stay in this browser, but can only be sent by this sign-in, which is forgotten now.`
+    const text = length ? `${length === 1 ? 'One of your messages is' : `${length} of your messages are`} not sent yet, and this sign-in, which alone can send them, is forgotten now.`
       : 'This browser forgets who you are here. Your messages stay in their rooms.';
     if (await ask('Sign out?', text, 'Sign out')) this.signOut();
   }

@@ -126,8 +126,8 @@ export function pendingRow(item, name, online, { retry, discard }) {
 
 /** @param {Item} item */
 function describe({ command }) {
-  if (command.type === 'send') return [body(command.text)];
-  if (command.type === 'edit') return [h('div', { class: 'text note' }, 'Your edit:'), body(command.text)];
-  if (command.type === 'delete') return [h('div', { class: 'text note' }, 'Deleting a message')];
-  return [h('div', { class: 'text note' }, command.on ? `Reacting with ${command.emoji}` : `Taking back ${command.emoji}`)];
+  if (command.type === 'send') return [command.reply_to !== undefined && h('div', { class: 'text aside' }, 'Your answer:'), body(command.text)].filter(Boolean);
+  if (command.type === 'edit') return [h('div', { class: 'text aside' }, 'Your edit:'), body(command.text)];
+  if (command.type === 'delete') return [h('div', { class: 'text aside' }, 'Deleting a message')];
+  return [h('div', { class: 'text aside' }, command.on ? `Reacting with ${command.emoji}` : `Taking back ${command.emoji}`)];
 }

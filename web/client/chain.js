@@ -5,7 +5,7 @@
  * @module
  */
 
-/** @import { Entry } from './wire.js' */
+/** @import { Entry } from './words.js' */
 
 const utf8 = new TextEncoder();
 /** @param {Uint8Array} bytes */

@@ -19,7 +19,7 @@ import { DEFAULT_LIMITS } from './wire.js';
 /** @import { Clock } from './clock.js' */
 /** @import { SocketClass } from './link.js' */
 /** @import { Command, Item, Store } from './outbox.js' */
-/** @import { Durability, Joined, Limits, Message, Sent, User, Welcome } from './wire.js' */
+/** @import { Durability, Joined, Limits, Message, Sent, User, Welcome } from './words.js' */
 
 /** After so long without a failure the next back-off starts small again, in milliseconds. */
 export const HEALTHY_AFTER_MS = 30_000;
@@ -81,7 +81,6 @@ export class Client extends Emitter {
   #clock;
   #backoff;
   #wanted = false;
-  #degraded = false;
   #deviceOffline = false;
   /** @type {Link | undefined} the connection that counts */
   #live;
@@ -89,6 +88,8 @@ export class Client extends Emitter {
   #next;
   /** @type {WeakSet<Link>} said hello */
   #welcomed = new WeakSet();
+  /** @type {WeakSet<Link>} their server can't store */
+  #degraded = new WeakSet();
   /** @type {any} */
   #timer;
   /** @type {any} */
@@ -321,7 +322,6 @@ export class Client extends Emitter {
       this.#setDurability(welcome.durability);
       if (!this.#welcomed.has(link)) {
         this.#welcomed.add(link);
-        this.#degraded = false;
         link.heartbeat(welcome.heartbeat_ms);
       }
       this.emit('signedin', { user: welcome.user, token: welcome.token });
@@ -406,10 +406,12 @@ export class Client extends Emitter {
         this.#redial(0);
       }
     } else if (message.type === 'degraded') {
-      if (link !== this.#live && this.#live) return;
-      this.#degraded = message.on === true;
+      if (message.on) this.#degraded.add(link);
+      else {
+        this.#degraded.delete(link);
+        this.#wakeWaits();
+      }
       this.#update();
-      if (!this.#degraded) this.#wakeWaits();
     } else if (message.type === 'durability') {
       this.#setDurability(message.mode);
     } else if (message.type === 'error') {
@@ -619,7 +621,7 @@ export class Client extends Emitter {
     if (!this.#live) {
       if (this.#next) this.#setStatus({ state: 'connecting' });
       else this.#setStatus({ state: 'offline', retryAt: this.#retryAt, ...(this.#deviceOffline ? { code: 'device' } : {}) });
-    } else if (this.#degraded) {
+    } else if (this.#degraded.has(this.#live)) {
       this.#setStatus({ state: 'degraded' });
     } else if (rooms.some((room) => room.link !== this.#live && room.link === undefined || room.state === 'catching up')) {
       this.#setStatus({ state: 'catching up' });

@@ -16,7 +16,7 @@ export { StoreFailed, memoryStore, webStore } from './stores.js';
 /** @typedef {import('./log.js').Message} Message */
 /** @typedef {import('./outbox.js').Item} Item */
 /** @typedef {import('./outbox.js').Store} Store */
-/** @typedef {import('./wire.js').Entry} Entry */
-/** @typedef {import('./wire.js').Limits} Limits */
-/** @typedef {import('./wire.js').Position} Position */
-/** @typedef {import('./wire.js').User} User */
+/** @typedef {import('./words.js').Entry} Entry */
+/** @typedef {import('./words.js').Limits} Limits */
+/** @typedef {import('./words.js').Position} Position */
+/** @typedef {import('./words.js').User} User */

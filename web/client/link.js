@@ -10,7 +10,7 @@ import { Disconnected, Refusal } from './errors.js';
 import { SUBPROTOCOL, decode } from './wire.js';
 
 /** @import { Clock } from './clock.js' */
-/** @import { Message } from './wire.js' */
+/** @import { Message } from './words.js' */
 
 /** A connection that is not open by then is given up, in milliseconds. */
 export const OPEN_TIMEOUT_MS = 10_000;

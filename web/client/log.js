@@ -6,7 +6,7 @@
  * @module
  */
 
-/** @import { Entry, Position, User } from './wire.js' */
+/** @import { Entry, Position, User } from './words.js' */
 
 /**
  * A message as it stands now.

@@ -8,7 +8,7 @@
 
 import { PASSING, Refusal, UNKNOWN_OUTCOME } from './errors.js';
 
-/** @import { Position } from './wire.js' */
+/** @import { Position } from './words.js' */
 
 /** How much earlier than the server's key window this client stops to retry by itself, in milliseconds. */
 export const WINDOW_MARGIN_MS = 60_000;

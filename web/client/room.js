@@ -14,7 +14,7 @@ import { isEntry } from './wire.js';
 /** @import { Clock } from './clock.js' */
 /** @import { Link } from './link.js' */
 /** @import { Command, Item } from './outbox.js' */
-/** @import { Entry, Joined, Limits, Message, Page, Position, ResetReason, User } from './wire.js' */
+/** @import { Entry, Joined, Limits, Message, Page, Position, ResetReason, User } from './words.js' */
 
 /** Who types is forgotten after so many milliseconds. */
 export const TYPING_SHOWN_MS = 5000;

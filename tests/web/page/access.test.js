@@ -69,6 +69,9 @@ for (const colorScheme of ['light', 'dark']) {
     await page.getByRole('button', { name: 'Delete' }).click();
     await check('a question');
     await page.keyboard.press('Escape');
+    gate.say({ type: 'degraded', on: true });
+    await page.getByText('The server can’t store right now.').waitFor();
+    await check('degraded');
     gate.mode = 'closed';
     gate.cut();
     await page.waitForSelector('.status[data-state="offline"]');

@@ -173,6 +173,40 @@ test('a_server_that_forgot_its_guests_says_so_and_keeps_the_name', async (t) => 
   await live(page);
 });
 
+test('what_somebody_else_wrote_here_is_never_sent_as_who_is_here_now', async (t) => {
+  const server = await Server.start(t);
+  const gate = await Gate.open(t, server.port);
+  const page = await person(t);
+  await signIn(page, gate.url, 'Ada');
+  gate.mode = 'closed';
+  gate.cut();
+  await page.waitForSelector('.status[data-state="offline"]');
+  await say(page, 'by Ada');
+  await page.getByRole('button', { name: 'Menu' }).click();
+  await page.getByRole('button', { name: 'Sign out…' }).click();
+  await page.getByText('One of your messages is not sent yet').waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
+  gate.mode = 'open';
+  await signIn(page, gate.url, 'Bo');
+  await page.getByText('under another sign-in').waitFor();
+  assert.deepEqual(await texts(page), []);
+  await page.getByRole('button', { name: 'Take the texts over' }).click();
+  assert.equal(await page.inputValue('#box'), 'by Ada');
+  await page.press('#box', 'Enter');
+  await row(page, 'by Ada').locator('.name', { hasText: 'Bo' }).waitFor();
+});
+
+test('a_server_that_cannot_store_is_told_and_what_is_written_waits', async (t) => {
+  const server = await Server.start(t);
+  const gate = await Gate.open(t, server.port);
+  const page = await person(t);
+  await signIn(page, gate.url, 'Ada');
+  gate.say({ type: 'degraded', on: true });
+  await page.getByText('What you write will wait here.').waitFor();
+  gate.say({ type: 'degraded', on: false });
+  await live(page);
+});
+
 test('rotation_is_not_seen', async (t) => {
   const server = await Server.start(t, { CONFAB__ROTATE_AFTER_MS: '1500' });
   const page = await person(t);

@@ -39,6 +39,12 @@ export class Gate {
     }
   }
 
+  /** Says something to the WebSockets as the server would: for states that a server without a store never has. */
+  say(message) {
+    const text = Buffer.from(JSON.stringify(message));
+    for (const { client, isSocket } of this.#sockets) if (isSocket) client.write(Buffer.concat([Buffer.from([0x81, text.length]), text]));
+  }
+
   #accept(client, port) {
     if (this.mode === 'down') return client.destroy();
     const pair = { client, upstream: undefined, isSocket: false };

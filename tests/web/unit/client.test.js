@@ -344,3 +344,40 @@ test('a_muted_connection_is_found_dead_by_a_probe', async () => {
   await clock.pass(1000);
   assert.equal(peer.sockets.length, 2);
 });
+
+test('what_a_newer_server_adds_is_ignored_and_what_an_older_one_lacks_has_defaults', async () => {
+  const clock = handClock();
+  const peer = scriptedPeer();
+  const client = new Client({ url: 'ws://peer.test/ws', name: 'Ada', WebSocket: peer.WebSocket, clock });
+  const room = client.join('den');
+  client.connect();
+  await settle();
+  peer.socket.accept();
+  await settle();
+  peer.socket.answer('hello', { type: 'welcome', user: { id: 'u1', name: 'Ada', shoe_size: 38 }, token: 't', instance: 'i', durability: 'eternal', heartbeat_ms: 25_000 });
+  await settle();
+  await peer.socket.joined([entry(1), entry(2, { mood: 'new' })], { members: undefined });
+  peer.socket.say({ type: 'weather', room: 'den' }, { type: 'forecast' }, { type: 'presence', room: 'attic', joined: [], left: [], member_count: 9 }, entry(3));
+  assert.deepEqual([client.status.state, room.log.position.offset, client.limits.text_chars, room.listed], ['live', 3, 4000, false]);
+});
+
+test('a_connection_that_takes_over_brings_its_own_state_of_the_store', async () => {
+  const { client, peer, socket: old, clock } = await inTheDen();
+  old.say({ type: 'degraded', on: true });
+  old.say({ type: 'goaway', in_ms: 0, reason: 'rotate' });
+  await clock.pass(0);
+  await peer.socket.welcome();
+  await peer.socket.joined([], { recovered: true, position: { offset: 3, chain: 'c3' } });
+  assert.equal(client.status.state, 'live');
+  peer.socket.say({ type: 'degraded', on: true });
+  assert.equal(client.status.state, 'degraded');
+});
+
+test('a_removal_in_another_tab_is_heard', async () => {
+  let heard;
+  const store = { ...memoryStore(), watch: (removed) => { heard = removed; } };
+  const { client, room } = await inTheDen({ store });
+  const { key } = room.send('hello');
+  heard(key);
+  assert.equal(client.outbox.length, 0);
+});

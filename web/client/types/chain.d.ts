@@ -35,4 +35,4 @@ export function verifyChain(entries: Entry[], before?: string): Promise<{
     checked: number;
     brokenAt?: number;
 }>;
-import type { Entry } from './wire.js';
+import type { Entry } from './words.js';

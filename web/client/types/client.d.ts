@@ -1,7 +1,7 @@
 /** @import { Clock } from './clock.js' */
 /** @import { SocketClass } from './link.js' */
 /** @import { Command, Item, Store } from './outbox.js' */
-/** @import { Durability, Joined, Limits, Message, Sent, User, Welcome } from './wire.js' */
+/** @import { Durability, Joined, Limits, Message, Sent, User, Welcome } from './words.js' */
 /** After so long without a failure the next back-off starts small again, in milliseconds. */
 export const HEALTHY_AFTER_MS: 30000;
 /** An old connection waits so long for its last answers when a new one has taken over. */
@@ -174,12 +174,12 @@ export type Options = {
 };
 import { Emitter } from './emitter.js';
 import { Room } from './room.js';
-import type { User } from './wire.js';
-import type { Welcome } from './wire.js';
-import type { Durability } from './wire.js';
+import type { User } from './words.js';
+import type { Welcome } from './words.js';
+import type { Durability } from './words.js';
 import type { Item } from './outbox.js';
-import type { Limits } from './wire.js';
-import type { Sent } from './wire.js';
+import type { Limits } from './words.js';
+import type { Sent } from './words.js';
 import type { SocketClass } from './link.js';
 import type { Store } from './outbox.js';
 import type { Clock } from './clock.js';

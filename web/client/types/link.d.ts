@@ -1,5 +1,5 @@
 /** @import { Clock } from './clock.js' */
-/** @import { Message } from './wire.js' */
+/** @import { Message } from './words.js' */
 /** A connection that is not open by then is given up, in milliseconds. */
 export const OPEN_TIMEOUT_MS: 10000;
 /** A request without an answer for so long means that the connection is dead (the server answers within 1 s). */
@@ -99,5 +99,5 @@ export type LinkEvents = {
     down: (why: Disconnected) => void;
 };
 import type { Clock } from './clock.js';
-import type { Message } from './wire.js';
+import type { Message } from './words.js';
 import { Disconnected } from './errors.js';

@@ -78,6 +78,6 @@ export type Message = {
      */
     reactions: Map<string, User[]>;
 };
-import type { Entry } from './wire.js';
-import type { Position } from './wire.js';
-import type { User } from './wire.js';
+import type { Entry } from './words.js';
+import type { Position } from './words.js';
+import type { User } from './words.js';

@@ -53,7 +53,7 @@ export function attempted(item: Item, now: number, position: Position): Item;
  * @returns {Item}
  */
 export function afterFailure(before: Item, attempt: Item, error: unknown): Item;
-/** @import { Position } from './wire.js' */
+/** @import { Position } from './words.js' */
 /** How much earlier than the server's key window this client stops to retry by itself, in milliseconds. */
 export const WINDOW_MARGIN_MS: 60000;
 export class Outbox {
@@ -138,4 +138,4 @@ export type Store = {
      */
     watch?: ((removed: (key: string) => void) => void) | undefined;
 };
-import type { Position } from './wire.js';
+import type { Position } from './words.js';

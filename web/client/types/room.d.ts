@@ -1,7 +1,7 @@
 /** @import { Clock } from './clock.js' */
 /** @import { Link } from './link.js' */
 /** @import { Command, Item } from './outbox.js' */
-/** @import { Entry, Joined, Limits, Message, Page, Position, ResetReason, User } from './wire.js' */
+/** @import { Entry, Joined, Limits, Message, Page, Position, ResetReason, User } from './words.js' */
 /** Who types is forgotten after so many milliseconds. */
 export const TYPING_SHOWN_MS: 5000;
 /** `typing` is sent at most once in so many milliseconds. */
@@ -153,14 +153,14 @@ export type Host = {
 };
 import { Emitter } from './emitter.js';
 import { Log } from './log.js';
-import type { User } from './wire.js';
+import type { User } from './words.js';
 import type { Link } from './link.js';
-import type { Position } from './wire.js';
+import type { Position } from './words.js';
 import type { Item } from './outbox.js';
-import type { Entry } from './wire.js';
-import type { Joined } from './wire.js';
-import type { Message } from './wire.js';
-import type { ResetReason } from './wire.js';
+import type { Entry } from './words.js';
+import type { Joined } from './words.js';
+import type { Message } from './words.js';
+import type { ResetReason } from './words.js';
 import type { Clock } from './clock.js';
-import type { Limits } from './wire.js';
+import type { Limits } from './words.js';
 import type { Command } from './outbox.js';
