@@ -79,7 +79,7 @@ variable "build" {
   description = "How the image is built where `image` is null: the folder that holds the Dockerfile (null: the folder above this one), which files count as its source, Cloud Build's region and machine, and whether the service refers to the digest (looked up after the build) instead of the tag."
   type = object({
     source_dir      = optional(string)
-    source_patterns = optional(list(string), ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "build.rs", "Dockerfile", ".dockerignore", ".cargo/**", "src/**", "web/**", "benches/**"])
+    source_patterns = optional(list(string), ["Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", "src/**", "web/**"])
     region          = optional(string, "global")
     machine_type    = optional(string, "e2-highcpu-8")
     timeout_seconds = optional(number, 1800)

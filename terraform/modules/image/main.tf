@@ -1,7 +1,8 @@
 # Builds the image with Cloud Build and keeps it in a repository of its own. The tag is a hash of the sources: the same
 # sources are never built twice, other sources always are.
 locals {
-  files = sort(setunion([for pattern in var.source_patterns : fileset(var.source_dir, pattern)]...))
+  # node_modules is a tool's, not a source, wherever somebody has installed it.
+  files = sort([for f in setunion([for pattern in var.source_patterns : fileset(var.source_dir, pattern)]...) : f if !strcontains(f, "node_modules/")])
   hash  = substr(sha256(join("\n", [for f in local.files : "${f} ${filesha256("${var.source_dir}/${f}")}"])), 0, 40)
 
   repository = "${var.region}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.this.repository_id}"

@@ -48,7 +48,7 @@ variable "source_dir" {
 variable "source_patterns" {
   description = "Which files of the folder are uploaded, and change the image when they change."
   type        = list(string)
-  default     = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "build.rs", "Dockerfile", ".dockerignore", ".cargo/**", "src/**", "web/**", "benches/**"]
+  default     = ["Dockerfile", ".dockerignore", "Cargo.toml", "Cargo.lock", "src/**", "web/**"]
 
   validation {
     condition     = length(var.source_patterns) > 0
