@@ -20,7 +20,6 @@ BODIES = {
     "google_compute_network": ("compute.v1", "Network"),
     "google_compute_subnetwork": ("compute.v1", "Subnetwork"),
     "google_compute_global_address": ("compute.v1", "Address"),
-    "google_compute_firewall": ("compute.v1", "Firewall"),
     "google_service_networking_connection": ("servicenetworking.v1", "Connection"),
     "google_service_account": ("iam.v1", "ServiceAccount"),
     "google_secret_manager_secret": ("secretmanager.v1", "Secret"),
@@ -29,10 +28,7 @@ BODIES = {
     "google_monitoring_alert_policy": ("monitoring.v3", "AlertPolicy"),
     "google_monitoring_notification_channel": ("monitoring.v3", "NotificationChannel"),
     "google_monitoring_uptime_check_config": ("monitoring.v3", "UptimeCheckConfig"),
-    "google_monitoring_dashboard": ("monitoring.v1", "Dashboard"),
-    "google_logging_metric": ("logging.v2", "LogMetric"),
     "google_project_iam_member": ("cloudresourcemanager.v1", "Binding"),
-    "google_service_account_iam_member": ("iam.v1", "Binding"),
     "google_secret_manager_secret_iam_member": ("secretmanager.v1", "Binding"),
     "google_artifact_registry_repository_iam_member": ("artifactregistry.v1", "Binding"),
     "google_cloud_run_v2_service_iam_member": ("run.v2", "GoogleIamV1Binding"),
@@ -45,11 +41,6 @@ NO_BODY = {
     "google_storage_bucket_iam_member": "storage has bindings of its own form: role and members only",
     "terraform_data": "terraform's own",
     "time_sleep": "not Google's",
-    "time_static": "not Google's",
-    "random_password": "not Google's",
-    "random_id": "not Google's",
-    "random_bytes": "not Google's",
-    "random_string": "not Google's",
 }
 """Resource types without a body to check, and why."""
 
@@ -61,14 +52,9 @@ ONLY_TERRAFORM = {
     "deletion_policy",
     "effective_labels",
     "terraform_labels",
-    "create_ignore_already_exists",
     "force_delete",
     "force_destroy",
     "delete_default_routes_on_create",
-    "send_secondary_ip_range_if_empty",
-    "bgp_always_compare_med",
-    "delete_bgp_always_compare_med",
-    "allow_subnet_cidr_routes_overlap",
 }
 """Arguments that never reach the API, or only as a part of the URL."""
 
@@ -134,10 +120,6 @@ def _bucket(values):
     return values | {"iam_configuration": access} | ({"lifecycle": {"rule": rules}} if rules else {})
 
 
-def _dashboard(values):
-    return json.loads(values["dashboard_json"])
-
-
 def _subnetwork(values):
     log = (values.pop("log_config", None) or [None])[0]
     ranges = values.pop("secondary_ip_range", None)
@@ -154,7 +136,6 @@ RESHAPED = {
     "google_secret_manager_secret": _secret,
     "google_artifact_registry_repository": _repository,
     "google_storage_bucket": _bucket,
-    "google_monitoring_dashboard": _dashboard,
 }
 """Where the provider's arguments and the API's fields differ by more than the spelling."""
 

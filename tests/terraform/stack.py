@@ -39,24 +39,30 @@ class Outcome:
 class Stack:
     """`folder` is planned and applied in place; everything terraform writes goes to `scratch`."""
 
-    def __init__(self, folder: Path, scratch: Path, variables=None, project=None, version=NEW, path=None, var_file=None):
+    def __init__(
+        self, folder: Path, scratch: Path, variables=None, project=None, version=NEW, path=None, var_file=None
+    ):
         self.folder, self.scratch, self.var_file = folder, scratch, var_file
         self.variables = dict(variables or {})
         self.project = project or Project()
         served, registry = providers(self.project, version, extra=[folder])
         self._running = Running(served, registry)
         scratch.mkdir(parents=True, exist_ok=True)
-        self.environment = os.environ | self._running.environment | {
-            "TF_CLI_CONFIG_FILE": os.devnull,
-            "TF_DATA_DIR": str(scratch / ".terraform"),
-            "TF_IN_AUTOMATION": "1",
-            "TF_INPUT": "0",
-            "CHECKPOINT_DISABLE": "1",
-            # Terraform lives for half a second: collecting its garbage would cost a fifth of that.
-            "GOGC": "off",
-            "GOMEMLIMIT": "1GiB",
-            "TF_CLI_ARGS": "-no-color",
-        }
+        self.environment = (
+            os.environ
+            | self._running.environment
+            | {
+                "TF_CLI_CONFIG_FILE": os.devnull,
+                "TF_DATA_DIR": str(scratch / ".terraform"),
+                "TF_IN_AUTOMATION": "1",
+                "TF_INPUT": "0",
+                "CHECKPOINT_DISABLE": "1",
+                # Terraform lives for half a second: collecting its garbage would cost a fifth of that.
+                "GOGC": "off",
+                "GOMEMLIMIT": "1GiB",
+                "TF_CLI_ARGS": "-no-color",
+            }
+        )
         if path:
             self.environment["PATH"] = f"{path}:{os.environ['PATH']}"
 
@@ -153,6 +159,7 @@ class Plan:
     @property
     def resources(self):
         """Every managed resource after the apply: (address, type, values)."""
+
         def walk(module):
             for resource in module.get("resources", []):
                 if resource["mode"] == "managed":

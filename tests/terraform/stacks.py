@@ -75,7 +75,9 @@ EXISTING_NETWORK = example(
     ),
 )
 DIRECT = Offer("direct-egress", TERRAFORM, ROOT.variables | {"egress": "direct"})
-PRIVATE_ACCESS = Offer("private-service-access", TERRAFORM, ROOT.variables | {"redis": {"connect_mode": "PRIVATE_SERVICE_ACCESS"}})
+PRIVATE_ACCESS = Offer(
+    "private-service-access", TERRAFORM, ROOT.variables | {"redis": {"connect_mode": "PRIVATE_SERVICE_ACCESS"}}
+)
 PRIVATE = Offer("private", TERRAFORM, ROOT.variables | {"public": False, "invokers": ["group:team@example.com"]})
 DEV = Offer("dev", TERRAFORM, ROOT.variables | {"profile": "dev"})
 WATCHED = Offer(

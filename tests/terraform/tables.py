@@ -140,7 +140,11 @@ def wanted(folder):
 
 
 def stale():
-    return [folder for folder in folders() if not (folder / "README.md").exists() or wanted(folder) != (folder / "README.md").read_text()]
+    return [
+        folder
+        for folder in folders()
+        if not (folder / "README.md").exists() or wanted(folder) != (folder / "README.md").read_text()
+    ]
 
 
 def main(arguments):

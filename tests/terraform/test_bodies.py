@@ -11,7 +11,9 @@ from standin.catalogue import google_schema
 def arguments(type_name):
     """What a configuration may set: the rest is the provider's answer."""
     block = google_schema()["resources"][type_name]
-    settable = {name for name, attribute in block["attributes"].items() if attribute["optional"] or attribute["required"]}
+    settable = {
+        name for name, attribute in block["attributes"].items() if attribute["optional"] or attribute["required"]
+    }
     return settable | set(block["blocks"])
 
 

@@ -68,7 +68,10 @@ def test_one_apply_builds_the_image_and_runs_it(building):
     image = building.outputs()["image"]
     assert f"--tag={image}" in submitted
     assert "--service-account=projects/demo-project/serviceAccounts/confab-build@" in submitted
-    assert "--project=demo-project" in submitted and "--gcs-source-staging-dir=gs://demo-project-confab-build/" in submitted
+    assert (
+        "--project=demo-project" in submitted
+        and "--gcs-source-staging-dir=gs://demo-project-confab-build/" in submitted
+    )
     service = building.project.of("google_cloud_run_v2_service")[0]
     assert service["template"][0]["containers"][0]["image"] == image
     assert building.uploaded() == ["Cargo.toml", "Dockerfile", "src/main.rs"]
@@ -124,7 +127,9 @@ def test_somebody_who_is_not_signed_in_is_told_to_sign_in(building):
 def test_a_failed_build_names_the_missing_permission_and_is_repeated_by_the_next_apply(building):
     building.environment["GCLOUD_FAILS"] = "1"
     failed = building.try_apply()
-    assert failed.code == 1 and "cloudbuild.builds.create" in failed.flat and "Who may deploy" in failed.flat, failed.why
+    assert failed.code == 1 and "cloudbuild.builds.create" in failed.flat and "Who may deploy" in failed.flat, (
+        failed.why
+    )
     del building.environment["GCLOUD_FAILS"]
     building.apply()
     building.assert_settled()

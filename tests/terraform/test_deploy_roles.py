@@ -41,7 +41,12 @@ def asked():
             "GOOGLE_RESOURCE_MANAGER_CUSTOM_ENDPOINT": f"http://127.0.0.1:{server.server_port}/v1/",
         }
         done = subprocess.run(
-            [sys.executable, SCRIPT, *arguments], env=environment, capture_output=True, text=True, timeout=30, check=False
+            [sys.executable, SCRIPT, *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
         return done, seen
 
@@ -68,7 +73,9 @@ def test_only_what_the_switches_need_is_asked_for(asked):
     _, seen = asked("demo-project", "--direct")
     assert not any(p.startswith(("vpcaccess.", "cloudbuild.", "monitoring.")) for p in seen["permissions"])
     _, seen = asked("demo-project", "--build", "--observability")
-    assert {"vpcaccess.connectors.create", "cloudbuild.builds.create", "monitoring.alertPolicies.create"} <= set(seen["permissions"])
+    assert {"vpcaccess.connectors.create", "cloudbuild.builds.create", "monitoring.alertPolicies.create"} <= set(
+        seen["permissions"]
+    )
 
 
 def test_an_answer_that_is_no_answer_is_exit_code_2(asked):

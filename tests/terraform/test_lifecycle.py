@@ -73,13 +73,19 @@ CHANGES = {
         {"public": False, "invokers": ["group:team@example.com"]},
         {SERVICE: "update", r"module\.service\.google_cloud_run_v2_service_iam_member\.invoker.*": "create"},
     ),
-    "deletion_protection": ({"deletion_protection": True}, {SERVICE: "update", REDIS: "update", "terraform_data.protection": "update"}),
+    "deletion_protection": (
+        {"deletion_protection": True},
+        {SERVICE: "update", REDIS: "update", "terraform_data.protection": "update"},
+    ),
     "redis.memory_gb": ({"redis": {"memory_gb": 5}}, {REDIS: "update"}),
     "redis.maintenance": ({"redis": {"maintenance_day": "MONDAY", "maintenance_hour": 5}}, {REDIS: "update"}),
     "redis.snapshot_hours": ({"redis": {"snapshot_hours": 6}}, {REDIS: "update"}),
     "connector.machine_type": ({"connector": {"machine_type": "e2-standard-4"}}, {CONNECTOR: "update"}),
     "connector.max_instances": ({"connector": {"max_instances": 5}}, {CONNECTOR: "update"}),
-    "connector.ip_cidr_range": ({"connector": {"ip_cidr_range": "10.8.5.0/28"}}, {CONNECTOR: "replace", SERVICE: "update"}),
+    "connector.ip_cidr_range": (
+        {"connector": {"ip_cidr_range": "10.8.5.0/28"}},
+        {CONNECTOR: "replace", SERVICE: "update"},
+    ),
     "telemetry": (
         {"telemetry": {"traces": True}},
         {

@@ -1,4 +1,4 @@
-"""Installed by `terraform init` from a mirror, as the real providers are: the version constraints and the genuine time."""
+"""Installed by `terraform init` from a mirror, as real providers are: version constraints and the genuine time."""
 
 import json
 import os
@@ -9,10 +9,20 @@ import pytest
 
 import stacks
 from stack import TERRAFORM, has_terraform
-from standin import companions, mirror
+from standin import mirror, sleeping
 from standin.catalogue import CACHE, NEW, OLD
 
 pytestmark = pytest.mark.skipif(not has_terraform(), reason="terraform isn't installed")
+PIN = """
+terraform {
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = "VERSION"
+    }
+  }
+}
+"""
 TIME = CACHE / "bin" / "terraform-provider-time"
 
 
@@ -47,7 +57,7 @@ VARIABLES = [f"-var={name}={value}" for name, value in stacks.ROOT.variables.ite
 @pytest.mark.parametrize("version", [NEW, OLD])
 def test_the_constraints_admit_both_provider_generations(installed, version):
     pin = installed.folder / "versions_override.tf"
-    pin.write_text('terraform {\n  required_providers {\n    google = {\n      source = "hashicorp/google"\n      version = "%s"\n    }\n  }\n}\n' % version)
+    pin.write_text(PIN.replace("VERSION", version))
     assert f"Installing hashicorp/google v{version}" in installed("init")
     installed("validate")
     assert "to add, 0 to change, 0 to destroy" in installed("plan", *VARIABLES)
@@ -58,7 +68,7 @@ def test_the_genuine_time_provider_has_what_the_stand_in_serves(installed):
     installed("init")
     document = json.loads(installed("providers", "schema", "-json"))["provider_schemas"]
     (genuine,) = [schema for address, schema in document.items() if address.endswith("/hashicorp/time")]
-    for type_name, served in companions.TIME_SCHEMA["resources"].items():
+    for type_name, served in sleeping.SCHEMA["resources"].items():
         attributes = genuine["resource_schemas"][type_name]["block"]["attributes"]
         for name, attribute in served["attributes"].items():
             assert attributes[name]["type"] == attribute["type"], f"{type_name}.{name}"

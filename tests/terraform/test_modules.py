@@ -6,7 +6,9 @@ import pytest
 
 from stack import TERRAFORM
 
-FOLDERS = sorted({file.parent.parent for file in TERRAFORM.rglob("tests/*.tftest.hcl") if ".terraform" not in file.parts})
+FOLDERS = sorted(
+    {file.parent.parent for file in TERRAFORM.rglob("tests/*.tftest.hcl") if ".terraform" not in file.parts}
+)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(TERRAFORM.parent)))

@@ -57,7 +57,9 @@ def test_nothing_is_called_before_its_api_has_had_time_to_spread(offered):
     stack.apply()
     log = [entry for entry in stack.project.log if entry["op"] == "create"]
     enabled = max(entry["clock"] for entry in log if entry["type"] == "google_project_service")
-    others = [entry for entry in log if entry["type"].startswith("google_") and entry["type"] != "google_project_service"]
+    others = [
+        entry for entry in log if entry["type"].startswith("google_") and entry["type"] != "google_project_service"
+    ]
     assert min(entry["clock"] for entry in others) - enabled >= 30
 
 

@@ -8,7 +8,9 @@ from stack import left_over
 BAD_IMAGE = "us-docker.pkg.dev/elsewhere/confab/broken@sha256:" + "00" * 32
 
 
-@pytest.mark.parametrize("offer", [stacks.ROOT, stacks.PRODUCTION, stacks.PRIVATE_ACCESS, stacks.WATCHED], ids=lambda offer: offer.name)
+@pytest.mark.parametrize(
+    "offer", [stacks.ROOT, stacks.PRODUCTION, stacks.PRIVATE_ACCESS, stacks.WATCHED], ids=lambda offer: offer.name
+)
 def test_every_create_may_fail_once_and_applying_again_ends_it(offered, offer):
     stack = offered(offer)
     stack.project.fail_each_create_once = True

@@ -112,7 +112,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("name, variables", REFUSED, ids=[f"{name}-{number}" for number, (name, _) in enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    "name, variables", REFUSED, ids=[f"{name}-{number}" for number, (name, _) in enumerate(REFUSED)]
+)
 def test_bad_input_is_refused_by_name_before_anything_is_made(offered, name, variables):
     stack = offered(stacks.ROOT)
     refused = stack.try_plan(**variables)
@@ -129,6 +131,8 @@ def test_every_guard_of_the_root_stack_has_a_bad_value_here():
     assert set(MESSAGE.findall(text)) - {name for name, _ in REFUSED} == set()
 
 
-@pytest.mark.parametrize("variables", [{"image": "example.com/chat/confab" + DIGEST, "profile": "production"}, {"profile": "dev"}])
+@pytest.mark.parametrize(
+    "variables", [{"image": "example.com/chat/confab" + DIGEST, "profile": "production"}, {"profile": "dev"}]
+)
 def test_the_guards_let_good_input_through(offered, variables):
     assert offered(stacks.ROOT).plan(**variables).actions

@@ -27,7 +27,10 @@ CHECKOV_SKIPS = {
 @pytest.mark.skipif(not has_terraform(), reason="terraform isn't installed")
 def test_every_file_is_formatted():
     done = subprocess.run(
-        ["terraform", "fmt", "-check", "-recursive", "-diff", str(TERRAFORM)], capture_output=True, text=True, check=False
+        ["terraform", "fmt", "-check", "-recursive", "-diff", str(TERRAFORM)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
 
@@ -63,7 +66,9 @@ def test_checkov_finds_nothing_but_what_is_explained():
         check=False,
     )
     report = json.loads(done.stdout)
-    found = {(check["check_id"], check["check_name"], check["resource"]) for check in report["results"]["failed_checks"]}
+    found = {
+        (check["check_id"], check["check_name"], check["resource"]) for check in report["results"]["failed_checks"]
+    }
     unexplained = sorted(entry for entry in found if entry[0] not in CHECKOV_SKIPS)
     assert unexplained == []
     assert set(CHECKOV_SKIPS) - {identifier for identifier, _, _ in found} == set(), "these skips are needed no more"

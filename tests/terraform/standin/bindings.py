@@ -47,7 +47,9 @@ class Bindings:
         self._sources = {
             member.name.split("/")[2]: archive.extractfile(member).read().decode()
             for member in archive
-            if member.name.startswith("package/lib/") and member.name.endswith("/index.js") and member.name.count("/") == 3
+            if member.name.startswith("package/lib/")
+            and member.name.endswith("/index.js")
+            and member.name.count("/") == 3
         }
         self.registry, self.version = DOC_LINK.search(self._sources["redis-instance"]).groups()
 
@@ -96,7 +98,7 @@ class _Source:
             elif current is not None:
                 if found := ATTRIBUTE.match(line):
                     attribute = current.setdefault(found[1], {})
-                    for key, value in zip(("computed", "optional", "required"), found.groups()[1:]):
+                    for key, value in zip(("computed", "optional", "required"), found.groups()[1:], strict=True):
                         attribute[key] = value == "true"
                 elif attribute is not None and "kind" not in attribute:
                     if found := COMPLEX.search(line):

@@ -1,7 +1,7 @@
 """Which resources the stacks use, and the providers that serve them.
 
 Owns: finding resource types in .tf files, putting schema, rules and project together.
-Must not know: how anything is served. May use: bindings, google, companions.
+Must not know: how anything is served. May use: bindings, google, sleeping.
 """
 
 import functools
@@ -9,7 +9,7 @@ import os
 import re
 from pathlib import Path
 
-from . import bindings, companions, google
+from . import bindings, google, sleeping
 from .project import Project
 from .provider import Provider
 
@@ -34,7 +34,9 @@ def used(folder: Path = ROOT / "terraform"):
 def wheel(version):
     found = list((CACHE / "wheels").glob(f"cdktn_provider_google-{BINDINGS[version]}-*.whl"))
     if not found:
-        raise FileNotFoundError(f"the bindings {BINDINGS[version]} aren't in {CACHE}/wheels: tests/terraform/run gets them")
+        raise FileNotFoundError(
+            f"the bindings {BINDINGS[version]} aren't in {CACHE}/wheels: tests/terraform/run gets them"
+        )
     return found[0]
 
 
@@ -53,16 +55,9 @@ def _schema(version, resources, data_sources):
 
 
 def providers(project: Project, version=NEW, extra=()):
-    """The three stand-ins over one project, and the registry under which terraform looks for them."""
+    """The stand-ins over one project, and the registry under which terraform looks for them."""
     schema = google_schema(version, extra)
     return [
         Provider("google", schema, google.RULES, project, data=google.DATA),
-        Provider(
-            "random",
-            companions.RANDOM_SCHEMA,
-            companions.RANDOM_RULES,
-            project,
-            ephemeral=companions.RANDOM_EPHEMERAL,
-        ),
-        Provider("time", companions.TIME_SCHEMA, companions.TIME_RULES, project),
+        Provider("time", sleeping.SCHEMA, sleeping.RULES, project),
     ], schema["registry"]

@@ -16,7 +16,7 @@ from .catalogue import CACHE, HERE, NEW, OLD, google_schema, providers
 from .project import Project
 from .server import serve_as_plugin
 
-VERSIONS = {"google": (NEW, OLD), "random": ("3.7.2",), "time": ("0.14.1",)}
+VERSIONS = {"google": (NEW, OLD), "time": ("0.14.1",)}
 TIME_VERSION = "0.14.2"
 """The genuine time provider, where it could be built; terraform prefers it to the stand-in, which is one older."""
 ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
@@ -41,7 +41,7 @@ def build(folder: Path):
         shutil.copy2(genuine, home / f"terraform-provider-time_v{TIME_VERSION}")
     configuration = folder / "terraformrc"
     configuration.write_text(
-        f'disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{\n    path = "{folder}"\n  }}\n}}\n'
+        f'disable_checkpoint = true\nprovider_installation {{\n  filesystem_mirror {{ path = "{folder}" }}\n}}\n'
     )
     return configuration
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from . import rules as rules_module
 from .rules import Refused, Rules
-from .values import at, canonical, clear_write_only, copied, empty, known, mark_computed, set_missing, settle
+from .values import at, canonical, clear_write_only, copied, known, mark_computed, set_missing, settle
 from .wire import UNKNOWN
 
 ANONYMOUS_IDENTITY = ("project", "region", "location", "name", "role", "member")
@@ -26,8 +26,6 @@ class Provider:
     settings: dict = field(default_factory=dict)
     data: dict = field(default_factory=dict)
     """Data source type to a function (provider, config) -> values."""
-    ephemeral: dict = field(default_factory=dict)
-    """Ephemeral resource type to a function (config) -> values."""
 
     def rules_of(self, type_name):
         return self.rules.get(type_name, Rules())
@@ -36,7 +34,10 @@ class Provider:
         return self.schema["resources"][type_name]
 
     def validate(self, type_name, config):
-        return [*_unconfigurable(self.block(type_name), config), *rules_module.complaints(self.rules_of(type_name), config)]
+        return [
+            *_unconfigurable(self.block(type_name), config),
+            *rules_module.complaints(self.rules_of(type_name), config),
+        ]
 
     def plan(self, type_name, prior, config, proposed):
         """The planned state and the paths whose change needs a new object."""
@@ -61,10 +62,9 @@ class Provider:
 
     def _inherit(self, block, config, planned, prior):
         for name in ("project", "region"):
-            attribute = block["attributes"].get(name)
-            if attribute and attribute["computed"] and config.get(name) is None and self.settings.get(name) is not None:
-                if prior is None or prior.get(name) is None:
-                    planned[name] = self.settings[name]
+            open_ = block["attributes"].get(name, {}).get("computed") and config.get(name) is None
+            if open_ and name in self.settings and (prior is None or prior.get(name) is None):
+                planned[name] = self.settings[name]
 
     def _labels(self, block, planned):
         if "effective_labels" not in block["attributes"]:
@@ -185,9 +185,6 @@ class Provider:
                 values |= self.data[type_name](project, self.settings, values)
         settle(block, values)
         return values
-
-    def open_ephemeral(self, type_name, config):
-        return empty(self.schema["ephemeral"][type_name]) | config | self.ephemeral[type_name](config)
 
 
 def _unconfigurable(block, config, prefix=""):

@@ -97,7 +97,10 @@ def complaints(rules, config):
         if not present:
             yield group[0], f"one of `{','.join(group)}` must be specified"
         elif len(present) > 1:
-            yield present[1], f"only one of `{','.join(group)}` can be specified, but `{','.join(present)}` were specified"
+            yield (
+                present[1],
+                f"only one of `{','.join(group)}` can be specified, but `{','.join(present)}` were specified",
+            )
 
 
 def _last(path):

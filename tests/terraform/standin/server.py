@@ -75,8 +75,6 @@ def _provider_schema(provider):
         response.resource_schemas[name].CopyFrom(schema_message(block, provider.rules_of(name).sensitive))
     for name, block in schema["data_sources"].items():
         response.data_source_schemas[name].CopyFrom(schema_message(block))
-    for name, block in schema.get("ephemeral", {}).items():
-        response.ephemeral_resource_schemas[name].CopyFrom(schema_message(block))
     _SCHEMAS[id(schema)] = schema, response
     return response
 
@@ -146,10 +144,6 @@ class Servicer:
         state = self.provider.read_data(request.type_name, wire.decode(request.config))
         response.state.CopyFrom(wire.encode(state))
 
-    def OpenEphemeralResource(self, request, response):
-        result = self.provider.open_ephemeral(request.type_name, wire.decode(request.config))
-        response.result.CopyFrom(wire.encode(result))
-
     def StopProvider(self, _request, _response):
         self.stopped.set()
 
@@ -172,7 +166,9 @@ def _server(servicer):
         servicer.stopped.set()
         return b""
 
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=THREADS), options=[("grpc.max_send_message_length", -1)])
+    server = grpc.server(
+        futures.ThreadPoolExecutor(max_workers=THREADS), options=[("grpc.max_send_message_length", -1)]
+    )
     handlers = {call: handler(call, request, response) for call, request, response in wire.calls()}
     server.add_generic_rpc_handlers(
         [
@@ -238,7 +234,7 @@ def _certificate():
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))

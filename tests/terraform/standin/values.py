@@ -131,10 +131,3 @@ def clear_write_only(schema, value):
         inner = value.get(name)
         for element in inner if isinstance(inner, list) else [inner]:
             clear_write_only(nested["block"], element)
-
-
-def empty(schema):
-    """A value of the schema with nothing set."""
-    return {name: None for name in schema["attributes"]} | {
-        name: None if nested["nesting"] == "single" else [] for name, nested in schema["blocks"].items()
-    }

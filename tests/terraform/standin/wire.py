@@ -2,8 +2,8 @@
 
 Owns: bytes on the wire. Must not know: schemas, resources. May use: protobuf, msgpack.
 
-The messages come from the descriptor that the `tf` package carries, which stops before write-only attributes and
-ephemeral resources; those are added here, with terraform's field numbers.
+The messages come from the descriptor that the `tf` package carries, which stops before write-only attributes: their
+flag is added here, with terraform's field number.
 """
 
 import msgpack
@@ -14,65 +14,14 @@ PACKAGE = "tfplugin6"
 SERVICE = f"{PACKAGE}.Provider"
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_STRING, _BYTES, _BOOL, _MESSAGE = _FIELD.TYPE_STRING, _FIELD.TYPE_BYTES, _FIELD.TYPE_BOOL, _FIELD.TYPE_MESSAGE
-
-_EPHEMERAL_CALLS = {
-    "ValidateEphemeralResourceConfig": (
-        [("type_name", 1, _STRING), ("config", 2, "DynamicValue")],
-        [("diagnostics", 1, ["Diagnostic"])],
-    ),
-    "OpenEphemeralResource": (
-        [("type_name", 1, _STRING), ("config", 2, "DynamicValue")],
-        [("diagnostics", 1, ["Diagnostic"]), ("result", 3, "DynamicValue"), ("private", 4, _BYTES)],
-    ),
-    "RenewEphemeralResource": (
-        [("type_name", 1, _STRING), ("private", 2, _BYTES)],
-        [("diagnostics", 1, ["Diagnostic"]), ("private", 3, _BYTES)],
-    ),
-    "CloseEphemeralResource": (
-        [("type_name", 1, _STRING), ("private", 2, _BYTES)],
-        [("diagnostics", 1, ["Diagnostic"])],
-    ),
-}
-
-
-def _add_field(message, name, number, kind):
-    repeated = isinstance(kind, list)
-    kind = kind[0] if repeated else kind
-    field = message.field.add(name=name, number=number)
-    field.label = _FIELD.LABEL_REPEATED if repeated else _FIELD.LABEL_OPTIONAL
-    if isinstance(kind, str):
-        field.type, field.type_name = _MESSAGE, f".{PACKAGE}.{kind}"
-    else:
-        field.type = kind
 
 
 def _extended_file():
     file = descriptor_pb2.FileDescriptorProto()
     tfplugin_pb2.DESCRIPTOR.CopyToProto(file)
-    messages = {message.name: message for message in file.message_type}
-    attribute = next(nested for nested in messages["Schema"].nested_type if nested.name == "Attribute")
-    _add_field(attribute, "write_only", 11, _BOOL)
-
-    schemas = next(nested for nested in messages["GetProviderSchema"].nested_type if nested.name == "Response")
-    entry = schemas.nested_type.add(name="EphemeralResourceSchemasEntry")
-    entry.options.map_entry = True
-    _add_field(entry, "key", 1, _STRING)
-    _add_field(entry, "value", 2, "Schema")
-    _add_field(schemas, "ephemeral_resource_schemas", 8, ["GetProviderSchema.Response.EphemeralResourceSchemasEntry"])
-
-    service = file.service[0]
-    for call, (request, response) in _EPHEMERAL_CALLS.items():
-        message = file.message_type.add(name=call)
-        for part, fields in (("Request", request), ("Response", response)):
-            nested = message.nested_type.add(name=part)
-            for field in fields:
-                _add_field(nested, *field)
-        service.method.add(
-            name=call,
-            input_type=f".{PACKAGE}.{call}.Request",
-            output_type=f".{PACKAGE}.{call}.Response",
-        )
+    schema = next(message for message in file.message_type if message.name == "Schema")
+    attribute = next(nested for nested in schema.nested_type if nested.name == "Attribute")
+    attribute.field.add(name="write_only", number=11, label=_FIELD.LABEL_OPTIONAL, type=_FIELD.TYPE_BOOL)
     return file
 
 
