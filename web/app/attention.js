@@ -1,5 +1,5 @@
 /**
- * Attention: the number in the title, notifications for those who asked for them, and sleep for a page that nobody
+ * Attention: the number in the title, notifications with a sound for those who asked for them, and sleep for a page that nobody
  * looks at, so that the server can be scaled to nothing at night.
  * @module
  */
@@ -11,6 +11,8 @@ export const SLEEP_AFTER_MS = 15 * 60_000;
 
 export class Attention {
   #timer = 0;
+  /** @type {AudioContext | undefined} */
+  #audio;
 
   /**
    * @param {import('../client/index.js').Client} client
@@ -62,11 +64,26 @@ export class Attention {
     } catch {
       return; // some phones only take them from a service worker
     }
+    this.#chime();
     note.onclick = () => {
       window.focus();
       open();
       note.close();
     };
+  }
+
+  /** Two soft tones. Without a gesture before, the browser keeps them silent. */
+  #chime() {
+    const audio = this.#audio ??= new AudioContext();
+    [660, 880].forEach((frequency, i) => {
+      const at = audio.currentTime + i * 0.12;
+      const tone = new OscillatorNode(audio, { frequency });
+      const volume = new GainNode(audio, { gain: 0.05 });
+      volume.gain.setTargetAtTime(0, at, 0.08);
+      tone.connect(volume).connect(audio.destination);
+      tone.start(at);
+      tone.stop(at + 0.5);
+    });
   }
 
   /** @param {string} room @param {number} unread */

@@ -5,11 +5,13 @@
 
 import { Actions } from './actions.js';
 import { addressOf, readAddress, wantsProof } from './address.js';
+import { Announcer } from './announcer.js';
 import { Attention } from './attention.js';
 import { Composer } from './composer.js';
 import { ask, askLine, pickEmoji, showHelp } from './dialogs.js';
 import { h, iconButton, isolated } from './dom.js';
 import { forgetful, recall, remember } from './memory.js';
+import { Notes } from './notes.js';
 import { peopleList, typingLine } from './people.js';
 import { Proof } from './proof.js';
 import { roomList, unreadIn } from './rooms.js';
@@ -20,8 +22,6 @@ import { Timeline } from './timeline.js';
 
 /** Lists are drawn at most once in so many milliseconds. */
 const LISTS_EVERY_MS = 250;
-/** New messages are read out at most once in so many milliseconds. */
-const ANNOUNCE_EVERY_MS = 2000;
 
 export class Chat {
   /** @type {import('../client/index.js').Room} */
@@ -30,10 +30,8 @@ export class Chat {
   timeline;
   #off = [];
   #listsTimer = 0;
-  #notes = new Map();
-  #announcing = 0;
-  /** @type {string[]} */
-  #unsaid = [];
+  #announcer = new Announcer();
+  #notes = new Notes();
 
   /**
    * @param {HTMLElement} root
@@ -86,7 +84,6 @@ export class Chat {
     this.people = h('aside', { id: 'people', class: 'people-panel', 'aria-label': 'People', hidden: recall('people', true) === false || innerWidth < 1000 });
     this.title = h('h1', {});
     this.count = h('button', { type: 'button', class: 'count', 'aria-controls': 'people', onclick: () => this.#togglePeople() });
-    this.notes = h('div', { class: 'notes' });
     this.place = h('div', { class: 'place' });
     this.latest = h('button', { type: 'button', class: 'latest', hidden: true, onclick: () => this.timeline.toEnd() });
     this.typing = h('p', { class: 'typing' });
@@ -100,12 +97,12 @@ export class Chat {
         h('header', { class: 'bar' },
           iconButton('rooms', 'Rooms', () => this.shell.classList.toggle('rooms-open'), { class: 'icon-button only-narrow' }),
           this.title, this.status.chip, this.count, h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Menu', title: 'Menu', popoverTargetElement: this.menu }, '⋯')),
-        this.menu, h('div', { class: 'over' }, this.notes), this.place,
+        this.menu, h('div', { class: 'over' }, this.#notes.element), this.place,
         h('div', { class: 'foot' }, this.latest, this.status.element, this.typing), this.composer.element),
       this.people);
     if (wantsProof()) {
       this.proof = new Proof(this.client, () => this.room);
-      this.shell.querySelector('.middle').insertBefore(this.proof.element, this.notes.parentElement);
+      this.shell.querySelector('.middle').insertBefore(this.proof.element, this.#notes.element.parentElement);
     }
     root.replaceChildren(this.shell);
   }
@@ -139,7 +136,7 @@ export class Chat {
     room.on('entries', () => this.#listsSoon());
     room.on('read', () => this.#listsSoon());
     room.on('reset', ({ reason }) => this.#reset(room, reason));
-    room.on('presence', () => room === this.room && this.#peopleSoon());
+    room.on('presence', () => room === this.room && this.#listsSoon());
     room.on('typing', () => room === this.room && this.#drawTyping());
     room.on('state', (state) => this.#roomState(room, state));
     this.#rememberRooms();
@@ -155,7 +152,7 @@ export class Chat {
     if (this.room !== room) {
       this.room = room;
       this.timeline?.destroy();
-      this.note('reset', '');
+      this.#notes.say('reset', '');
       this.timeline = new Timeline(room, {
         me: () => this.client.user ?? { id: '', name: this.client.name },
         outbox: () => this.client.outbox,
@@ -214,14 +211,14 @@ export class Chat {
   #roomState(room, state) {
     if (state === 'refused') {
       this.#rememberRooms();
-      if (room === this.room) this.note('room', REFUSALS[room.refusedBy] ?? 'This room can’t be opened.');
+      if (room === this.room) this.#notes.say('room', REFUSALS[room.refusedBy] ?? 'This room can’t be opened.');
       else this.#trouble(new Error(`${room.name}: ${REFUSALS[room.refusedBy]}`));
       return;
     }
     if (state === 'live') {
       this.#rememberRooms();
       if (room === this.room) {
-        this.note('room', '');
+        this.#notes.say('room', '');
         this.title.replaceChildren(isolated(room.name));
         this.timeline.redraw();
       }
@@ -231,10 +228,9 @@ export class Chat {
 
   #reset(room, reason) {
     const text = resetText(reason);
-    if (room === this.room && text) this.note('reset', text, true);
+    if (room === this.room && text) this.#notes.say('reset', text, true);
     if (reason === 'first' && room.readOffset === 0 && room !== this.room) room.read(room.log.position.offset);
     this.#listsSoon();
-    this.#peopleSoon();
   }
 
   // --- what arrives
@@ -243,19 +239,7 @@ export class Chat {
     const others = added.filter((entry) => entry.type === 'message' && entry.user.id !== this.client.user?.id);
     if (others.length === 0) return;
     for (const entry of others.slice(-3)) this.attention.tell(room.name, entry, () => this.open(room));
-    if (room === this.room) this.#announce(others);
-  }
-
-  /** Reads new messages out, a few at a time; older pages are never read. */
-  #announce(entries) {
-    this.#unsaid.push(...entries.map((entry) => `${entry.user.name}: ${entry.text ?? ''}`));
-    if (this.#announcing) return;
-    this.#announcing = setTimeout(() => {
-      this.#announcing = 0;
-      const texts = this.#unsaid.splice(0);
-      const line = texts.length > 3 ? `${texts.length} new messages` : texts.join('. ');
-      document.getElementById('announcer').replaceChildren(line.slice(0, 500));
-    }, ANNOUNCE_EVERY_MS);
+    if (room === this.room) this.#announcer.say(others);
   }
 
   /** The reader moved, or something arrived: the read mark, the button to the end, the title. */
@@ -271,10 +255,6 @@ export class Chat {
 
   #listsSoon() {
     this.#listsTimer ||= setTimeout(() => this.#drawLists(), LISTS_EVERY_MS);
-  }
-
-  #peopleSoon() {
-    this.#listsSoon();
   }
 
   #drawLists() {
@@ -310,7 +290,7 @@ export class Chat {
   #outboxChanged() {
     this.timeline?.outboxChanged();
     const foreign = this.client.user ? this.client.outbox.filter((item) => item.user !== this.client.user.id) : [];
-    this.note('foreign', foreign.length ? 'What was written here under another sign-in can’t be sent as that person.' : '', false, ['Take the texts over', () => this.#takeOver(foreign)]);
+    this.#notes.say('foreign', foreign.length ? 'What was written here under another sign-in can’t be sent as that person.' : '', false, ['Take the texts over', () => this.#takeOver(foreign)]);
   }
 
   /** Puts what somebody else wrote into the drafts of its rooms: whoever is here now may send it, or not. */
@@ -373,8 +353,8 @@ export class Chat {
     const link = new URL(addressOf(room.name, message.offset), location.href).href;
     try {
       await navigator.clipboard.writeText(link);
-      this.note('copied', 'The link is copied.', true);
-      setTimeout(() => this.note('copied', ''), 3000);
+      this.#notes.say('copied', 'The link is copied.', true);
+      setTimeout(() => this.#notes.say('copied', ''), 3000);
     } catch {
       await askLine('Copy this link', 'Link', 'Done', 4096, link);
     }
@@ -383,7 +363,7 @@ export class Chat {
 
   async #goTo(offset) {
     try {
-      if (!await this.timeline.goTo(offset)) this.note('copied', 'That message is no longer kept.', true);
+      if (!await this.timeline.goTo(offset)) this.#notes.say('copied', 'That message is no longer kept.', true);
     } catch (error) {
       this.#trouble(error);
     }
@@ -430,39 +410,21 @@ export class Chat {
   /** Said until somebody has read it once. */
   #durability(mode) {
     const text = mode === 'memory' && !recall('memory-only', false) ? 'This server keeps messages in its memory only: they are gone when it restarts.' : '';
-    this.note('durability', text, false, ['OK', () => {
+    this.#notes.say('durability', text, false, ['OK', () => {
       remember('memory-only', true);
-      this.note('durability', '');
+      this.#notes.say('durability', '');
     }]);
   }
 
   #trouble(error) {
     if (error.code === 'disconnected') return; // the status line tells
-    this.note(`trouble ${error.code}`, error.code === 'storage'
+    this.#notes.say(`trouble ${error.code}`, error.code === 'storage'
       ? 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.'
       : REFUSALS[error.code] ?? error.message, true);
   }
 
-  /**
-   * Says something above the messages, once for each name; an empty text takes it away.
-   * @param {string} name
-   * @param {string} text
-   * @param {boolean} [dismissible]
-   * @param {[string, () => void]} [action]
-   */
-  note(name, text, dismissible = false, action) {
-    this.#notes.get(name)?.remove();
-    this.#notes.delete(name);
-    if (!text) return;
-    const note = h('p', { class: 'note', role: 'status' }, h('span', {}, text),
-      action && h('button', { type: 'button', class: 'small', onclick: action[1] }, action[0]),
-      dismissible && iconButton('close', 'Dismiss', () => this.note(name, '')));
-    this.#notes.set(name, note);
-    this.notes.append(note);
-  }
-
   /** Says what the browser can't do, where that matters. */
   warnOfForgetfulness() {
-    if (forgetful) this.note('trouble storage', 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.', true);
+    if (forgetful) this.#notes.say('trouble storage', 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.', true);
   }
 }

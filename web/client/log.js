@@ -71,15 +71,14 @@ export class Log {
   /**
    * Takes the entries of a resume that was honoured: they follow a position that this log has been at.
    * @param {Entry[]} entries
-   * @param {boolean} more the rest comes as pushes, in order, so what was held back comes again
+   * @param {boolean} more the rest comes as pushes, in order: what is missing yet is no hole
    * @returns {{ added: Entry[], hole: boolean }}
    */
   resume(entries, more) {
-    if (more) this.#ahead.clear();
     const fresh = entries.filter((entry) => entry.offset > this.#position.offset);
     if (fresh[0] && fresh[0].offset !== this.#position.offset + 1) return { added: [], hole: true };
     const added = this.#follow(fresh);
-    return { added, hole: this.#ahead.size > 0 };
+    return { added, hole: !more && this.#ahead.size > 0 };
   }
 
   /**

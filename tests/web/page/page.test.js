@@ -378,18 +378,54 @@ test('a_full_storage_loses_no_message_while_the_page_is_open', async (t) => {
   await page.getByText('This browser keeps nothing').waitFor();
 });
 
+/** Makes the page believe that it is hidden, or seen again. */
+const seem = (page, state) => page.evaluate((value) => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => value === 'hidden' });
+  Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => value });
+  document.dispatchEvent(new Event('visibilitychange'));
+}, state);
+
+test('notifications_come_only_when_asked_for_and_only_while_nobody_looks', async (t) => {
+  const server = await Server.start(t, FAST);
+  const { fill } = await robot(t, server.ws);
+  const page = await person(t);
+  await page.addInitScript(() => {
+    globalThis.notes = [];
+    globalThis.asked = 0;
+    globalThis.Notification = class {
+      static permission = 'default';
+
+      static async requestPermission() {
+        globalThis.asked += 1;
+        return this.permission = 'granted';
+      }
+
+      constructor(title, { body }) { globalThis.notes.push(`${title}: ${body}`); }
+    };
+  });
+  await signIn(page, server.url, 'Ada');
+  await seem(page, 'hidden');
+  await fill(1, () => 'unasked');
+  await row(page, 'unasked').waitFor({ state: 'attached' });
+  await seem(page, 'visible');
+  assert.equal(await page.evaluate(() => globalThis.asked), 0);
+  await page.getByRole('button', { name: 'Menu' }).click();
+  await page.getByRole('button', { name: 'Notify me of new messages' }).click();
+  await fill(1, () => 'seen anyway');
+  await row(page, 'seen anyway').waitFor();
+  await seem(page, 'hidden');
+  await fill(1, () => 'while away');
+  await until('it is told', () => page.evaluate(() => globalThis.notes.length > 0));
+  assert.deepEqual(await page.evaluate(() => globalThis.notes), ['Robot in den: while away']);
+});
+
 test('a_hidden_page_sleeps_and_wakes_with_what_it_missed', async (t) => {
   const server = await Server.start(t, FAST);
   const { client, fill } = await robot(t, server.ws);
   const page = await person(t);
   await page.clock.install();
   await signIn(page, server.url, 'Ada');
-  const seem = (hidden) => page.evaluate((value) => {
-    Object.defineProperty(document, 'hidden', { configurable: true, get: () => value });
-    Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => (value ? 'hidden' : 'visible') });
-    document.dispatchEvent(new Event('visibilitychange'));
-  }, hidden);
-  await seem(true);
+  await seem(page, 'hidden');
   await page.clock.fastForward(14 * 60_000);
   assert.notEqual(await page.locator('.status').getAttribute('data-state'), 'asleep');
   await page.clock.fastForward(61_000);
@@ -397,7 +433,7 @@ test('a_hidden_page_sleeps_and_wakes_with_what_it_missed', async (t) => {
   const room = client.rooms.get('den');
   await until('the socket was given back', () => room.memberCount === 1, 25_000);
   await fill(2, (i) => `meanwhile ${i}`);
-  await seem(false);
+  await seem(page, 'visible');
   await live(page);
   await row(page, 'meanwhile 2').waitFor();
 });

@@ -107,7 +107,7 @@ test('a_send_whose_answer_was_lost_makes_one_message', async (t) => {
   gate.swallowAnswers = false;
   await stored(ada);
   hers.send('after');
-  await until('the next one is there', () => texts(his).includes('after'));
+  await until('both have the next one', () => [his, hers].every((room) => texts(room).includes('after')));
   assert.deepEqual([texts(his), texts(hers), replies[0]], [['once', 'after'], ['once', 'after'], true]);
 });
 

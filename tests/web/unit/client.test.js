@@ -107,6 +107,8 @@ test('an_old_connection_that_waits_for_an_answer_is_kept_until_it_comes', async 
   await peer.socket.welcome();
   await peer.socket.joined([], { recovered: true, position: { offset: 3, chain: 'c3' } });
   assert.equal(old.closedByClient, undefined);
+  old.say(entry(4, { chain: 'of a log that is gone' }));
+  assert.equal(room.log.position.offset, 3, 'its pushes count no more');
   old.answer('send', { type: 'sent', room: 'den', position: { offset: 4, chain: 'c4' }, at: 1, durability: 'stored', duplicate: false });
   await settle();
   assert.deepEqual([old.closedByClient, client.outbox.length, peer.socket.count('send')], [1000, 0, 0]);
@@ -176,6 +178,28 @@ test('after_a_rate_limit_the_next_sends_are_spread', async () => {
   assert.equal(socket.count('send'), 2);
   await clock.pass(20);
   assert.equal(socket.count('send'), 3);
+});
+
+test('a_send_to_a_room_that_the_server_forgot_joins_it_again_first', async () => {
+  const { room, socket, clock } = await inTheDen();
+  room.send('hello');
+  await settle();
+  socket.answer('send', { type: 'error', code: 'not_joined', message: 'join first' });
+  await settle();
+  assert.deepEqual([socket.count('join'), socket.last('join').since.offset], [2, 3]);
+  await socket.joined([], { recovered: true, position: { offset: 3, chain: 'c3' } });
+  await clock.pass(1000);
+  assert.equal(socket.count('send'), 2);
+});
+
+test('a_read_mark_that_the_server_missed_is_told_again', async () => {
+  const { peer, room, socket, clock } = await inTheDen();
+  socket.end(1006);
+  room.read(3);
+  await clock.pass(1000);
+  await peer.socket.welcome();
+  await peer.socket.joined([], { recovered: true, position: { offset: 3, chain: 'c3' }, read: 2 });
+  assert.deepEqual(peer.socket.last('read'), { type: 'read', room: 'den', offset: 3 });
 });
 
 test('a_refusal_that_does_not_pass_is_left_to_the_person_and_holds_nobody_up', async () => {

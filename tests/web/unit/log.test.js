@@ -36,6 +36,15 @@ test('a_resume_that_does_not_reach_the_position_is_a_hole', () => {
   assert.deepEqual(log.resume(entries(5, 6), false), { added: [], hole: true });
 });
 
+test('what_follows_as_pushes_is_no_hole_and_meets_what_was_held_back', () => {
+  const log = new Log();
+  log.reset(entries(1, 3), { offset: 3, chain: 'c3' });
+  log.push(entry(7));
+  assert.deepEqual(log.resume(entries(4, 5), true).hole, false);
+  assert.deepEqual(log.push(entry(6)).added.map(({ offset }) => offset), [6, 7]);
+  assert.deepEqual(log.push(entry(7)), { added: [], hole: false });
+});
+
 test('any_order_with_repeats_gives_the_log_once_and_in_order', () => {
   for (let seed = 1; seed <= 200; seed += 1) {
     const below = chance(seed);

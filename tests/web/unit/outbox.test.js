@@ -78,7 +78,7 @@ function storage(room = Infinity) {
 test('a_web_store_gives_back_what_was_put_in_the_order_written', async () => {
   const place = storage();
   place.setItem('confab.outbox.bad', '{');
-  place.setItem('other', 'untouched');
+  place.setItem('other', '{"key":"not an item"}');
   const store = webStore(place);
   const outbox = new Outbox(store);
   await outbox.put(fresh({ key: 'z', queuedAt: 1 }));

@@ -17,7 +17,7 @@ export class Log {
     /**
      * Takes the entries of a resume that was honoured: they follow a position that this log has been at.
      * @param {Entry[]} entries
-     * @param {boolean} more the rest comes as pushes, in order, so what was held back comes again
+     * @param {boolean} more the rest comes as pushes, in order: what is missing yet is no hole
      * @returns {{ added: Entry[], hole: boolean }}
      */
     resume(entries: Entry[], more: boolean): {
