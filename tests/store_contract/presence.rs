@@ -238,6 +238,7 @@ pub async fn after_its_lease_an_instance_may_come_back<H: Harness>() {
     paused.enter(&room, &user("ada")).await.unwrap();
     harness.advance(BRIEF_MS + 100).await;
     assert_eq!(lives.sweep().await.unwrap(), 1);
+    assert_eq!(lives.sweep().await.unwrap(), 0, "it is claimed once, though it is still attached");
     paused.renew_lease(LONG_MS).await.unwrap();
     assert_eq!(list(&paused, &room).await, []);
     paused.enter(&room, &user("ada")).await.unwrap();

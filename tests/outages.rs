@@ -1,0 +1,271 @@
+//! The rooms of an instance whose store fails, goes away and comes back, or is slow to confirm. Time is tokio's paused
+//! clock.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
+
+#[path = "common/faulty.rs"]
+mod faulty;
+
+use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use confab::domain::{Body, Draft, Key, Limits, Millis, RoomId, Text, User, UserId, UserName};
+use confab::protocol::{Code, Refused};
+use confab::rooms::{JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken};
+use confab::store::memory::{Clock, Memory};
+use confab::store::{AppendError, Store, StoreError};
+use faulty::{Faulty, RETRY_MS, Spoil};
+use serde_json::Value;
+use tokio::time::{Instant, timeout};
+
+/// Positions are checked this often.
+const CHECK_MS: u64 = 10_000;
+
+/// The store's time goes with tokio's.
+struct PausedClock(Instant);
+
+impl Clock for PausedClock {
+    fn now(&self) -> Millis {
+        1_700_000_000_000 + self.0.elapsed().as_millis() as Millis
+    }
+}
+
+/// An instance, and a second one without faults on the same store.
+struct World {
+    faulty: Arc<Faulty>,
+    rooms: Arc<Rooms>,
+    other: Arc<dyn Store>,
+}
+
+impl World {
+    fn new(seed: u64, spoil: Spoil) -> Self {
+        let limits = Arc::new(Limits { sends_per_second: 1_000, send_burst: 10_000, ..Limits::default() });
+        let clock = Arc::new(PausedClock(Instant::now()));
+        let memory = Memory::new(Arc::clone(&limits), 64 * 1024 * 1024, clock);
+        let (store, feed) = memory.attach("faulty");
+        let (faulty, feed) = Faulty::new(store, feed, seed, spoil);
+        let (other, _) = memory.attach("other");
+        let settings = RoomSettings {
+            limits,
+            grace_ms: 10_000,
+            lease_ms: 10_000,
+            lease_renew_ms: 3_000,
+            list_up_to: 200,
+            list_again_at: 150,
+            count_interval_ms: 2_000,
+            coalesce_ms: 100,
+            check_interval_ms: CHECK_MS,
+            linger_ms: 5_000,
+            tail_entries: 16,
+        };
+        let rooms = Rooms::new(Arc::clone(&faulty) as Arc<dyn Store>, settings);
+        tokio::spawn(Arc::clone(&rooms).run(feed));
+        Self { faulty, rooms, other }
+    }
+
+    fn connect(&self, number: u64) -> Client {
+        let mailbox = Mailbox::new(number, 1024 * 1024);
+        self.rooms.connect(&mailbox);
+        self.rooms.signed_in(&mailbox, &user().id);
+        Client { mailbox, offsets: Vec::new(), notes: Vec::new(), joined: 0 }
+    }
+
+    async fn join(&self, client: &Client, room: &RoomId) -> Result<Seated, Refused> {
+        let request = JoinRequest { id: Some(1), room: room.clone(), since: None, limit: 50, may_create: Ok(()) };
+        self.rooms.join(&client.mailbox, &user(), request).await
+    }
+
+    /// Somebody writes on the other instance.
+    async fn write_elsewhere(&self, room: &RoomId, key: &str) {
+        self.other.append(room, draft(key)).await.expect("the other instance has no faults");
+    }
+}
+
+struct Client {
+    mailbox: Arc<Mailbox>,
+    /// Of the entries that came, in their order.
+    offsets: Vec<u64>,
+    notes: Vec<Note>,
+    /// How often it was told that it is in the room.
+    joined: usize,
+}
+
+impl Client {
+    /// Reads until a condition holds.
+    async fn read_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let reading = async {
+            while !holds(self) {
+                let mut taken = Taken::default();
+                poll_fn(|cx| self.mailbox.poll_take(cx, 64 * 1024, &mut taken)).await;
+                self.notes.append(&mut taken.notes);
+                for frame in taken.frames {
+                    std::str::from_utf8(&frame).unwrap().lines().for_each(|object| self.hear(object));
+                }
+            }
+        };
+        timeout(Duration::from_millis(3 * CHECK_MS), reading).await.expect(what);
+    }
+
+    fn hear(&mut self, object: &str) {
+        let event: Value = serde_json::from_str(object).unwrap();
+        let offset = |entry: &Value| entry["offset"].as_u64().unwrap();
+        match event["type"].as_str().unwrap() {
+            "joined" => {
+                self.joined += 1;
+                self.offsets.extend(event["entries"].as_array().unwrap().iter().map(offset));
+            }
+            "message" => self.offsets.push(offset(&event)),
+            "presence" => {}
+            other => panic!("an unexpected event: {other}"),
+        }
+    }
+
+    fn last(&self) -> u64 {
+        self.offsets.last().copied().unwrap_or(0)
+    }
+
+    /// Every entry up to `last`, once and in order.
+    fn assert_complete(&self, last: u64) {
+        assert_eq!(self.offsets, (1..=last).collect::<Vec<_>>());
+    }
+}
+
+fn room(name: &str) -> RoomId {
+    RoomId::parse(name, 128).unwrap()
+}
+
+fn user() -> User {
+    User { id: UserId::parse("ada").unwrap(), name: UserName::parse("Ada", 64).unwrap() }
+}
+
+fn draft(key: &str) -> Draft {
+    let body = Body::Message { text: Text::Kept(key.into()), reply_to: None };
+    Draft { user: user(), key: Key::parse(key).unwrap(), body }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_store_is_away_joins_are_refused_and_every_socket_is_told() {
+    let world = World::new(1, Spoil::default());
+    let (mut joined, mut idle) = (world.connect(1), world.connect(2));
+    world.join(&joined, &room("r")).await.unwrap();
+    world.faulty.go_away().await;
+    for client in [&mut joined, &mut idle] {
+        client.read_until("both are told", |client| client.notes == [Note::Reachable(false)]).await;
+    }
+    assert!(!world.rooms.is_reachable());
+    let refused = world.join(&idle, &room("other")).await.unwrap_err();
+    assert_eq!((refused.code, refused.retry_ms), (Code::Unavailable, Some(RETRY_MS)));
+    world.faulty.come_back().await;
+    idle.read_until("it is back", |client| client.notes.last() == Some(&Note::Reachable(true))).await;
+    world.join(&idle, &room("other")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_while_the_store_was_away_arrives_when_it_is_back() {
+    let world = World::new(2, Spoil::default());
+    let mut client = world.connect(1);
+    world.write_elsewhere(&room("r"), "before").await;
+    world.join(&client, &room("r")).await.unwrap();
+    world.faulty.go_away().await;
+    for number in 0..300 {
+        world.write_elsewhere(&room("r"), &format!("meanwhile-{number}")).await;
+    }
+    // Longer than a check of positions, which fails.
+    tokio::time::sleep(Duration::from_millis(CHECK_MS + 500)).await;
+    world.faulty.come_back().await;
+    client.read_until("all of it arrives", |client| client.last() == 301).await;
+    client.assert_complete(301);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_finds_what_an_unconfirmed_write_stored() {
+    let world = World::new(3, Spoil::default());
+    let mut client = world.connect(1);
+    world.join(&client, &room("r")).await.unwrap();
+    world.faulty.go_away().await;
+    let mut unconfirmed = BTreeSet::new();
+    for number in 0..40 {
+        let key = format!("key-{number}");
+        match world.rooms.write(&room("r"), draft(&key)).await {
+            Err(AppendError::Unknown(StoreError::Unconfirmed { .. })) => assert!(unconfirmed.insert(key)),
+            Err(AppendError::Unknown(StoreError::Unavailable { .. })) => {}
+            other => panic!("{other:?} of a store that is away"),
+        }
+    }
+    assert!((10..30).contains(&unconfirmed.len()), "{} of 40", unconfirmed.len());
+    world.faulty.come_back().await;
+    for number in 0..40 {
+        let key = format!("key-{number}");
+        let stored = world.rooms.write(&room("r"), draft(&key)).await.unwrap();
+        assert_eq!(stored.duplicate, unconfirmed.contains(&key), "{key}");
+    }
+    client.read_until("each arrives", |client| client.last() == 40).await;
+    client.assert_complete(40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_while_a_subscription_is_confirmed_is_neither_lost_nor_doubled() {
+    let world = World::new(4, Spoil::default());
+    let mut client = world.connect(1);
+    world.write_elsewhere(&room("r"), "before").await;
+    world.faulty.hold_confirmations();
+    let request = JoinRequest { id: Some(1), room: room("r"), since: None, limit: 50, may_create: Ok(()) };
+    let joining = tokio::spawn(world.rooms.join(&client.mailbox, &user(), request));
+    for number in 0..10 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        world.write_elsewhere(&room("r"), &format!("meanwhile-{number}")).await;
+    }
+    assert!(!joining.is_finished(), "a join waits for its subscription");
+    world.faulty.confirm();
+    joining.await.unwrap().unwrap();
+    world.write_elsewhere(&room("r"), "after").await;
+    client.read_until("all of it arrives", |client| client.last() == 12).await;
+    client.assert_complete(12);
+    assert_eq!(client.joined, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_join_that_fails_once_leaves_no_trace_in_the_next() {
+    for failures in 1..=5 {
+        let world = World::new(5, Spoil::default());
+        let mut client = world.connect(1);
+        world.write_elsewhere(&room("r"), "before").await;
+        // The lease was renewed and swept: what fails now are the calls of the join.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.faulty.fail_next(failures);
+        let mut tries = 0;
+        while let Err(refused) = world.join(&client, &room("r")).await {
+            assert_eq!(refused.code, Code::Unavailable);
+            tries += 1;
+            assert!(tries <= failures, "it fails on after {failures} failures");
+        }
+        assert!(tries > 0, "nothing failed");
+        world.write_elsewhere(&room("r"), "after").await;
+        client.read_until("both arrive", |client| client.last() == 2).await;
+        client.assert_complete(2);
+        assert_eq!(client.joined, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_late_and_repeated_publications_of_many_rooms_are_healed() {
+    for seed in 0..8 {
+        let world = World::new(seed, Spoil { lose: 0.2, repeat: 0.2, late_ms: 500 });
+        let names: Vec<RoomId> = (0..5).map(|number| room(&format!("room-{number}"))).collect();
+        let mut clients = Vec::new();
+        for (number, room) in (1..).zip(&names) {
+            let client = world.connect(number);
+            world.join(&client, room).await.unwrap();
+            clients.push(client);
+        }
+        for number in 0..200 {
+            world.write_elsewhere(&names[number % names.len()], &format!("key-{number}")).await;
+            tokio::time::sleep(Duration::from_millis(7)).await;
+        }
+        for client in &mut clients {
+            client.read_until("everything arrives within two checks", |client| client.last() == 40).await;
+            client.assert_complete(40);
+        }
+    }
+}
