@@ -41,12 +41,25 @@ TYPES = (
 )
 
 
-@pytest.mark.parametrize("type_name", TYPES)
-def test_a_failed_create_leaves_nothing_that_a_destroy_would_miss(offered, type_name):
-    stack = offered(stacks.ROOT)
+def fail_one(stack, type_name):
     stack.project.faults = {type_name: 1}
     failed = stack.try_apply()
     assert failed.code == 1 and f"injected fault while creating {type_name}" in failed.flat, failed.why
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("type_name", TYPES)
+def test_one_failed_create_is_finished_by_the_next_apply(offered, type_name):
+    stack = offered(stacks.ROOT)
+    fail_one(stack, type_name)
+    stack.apply()
+    stack.assert_settled()
+
+
+@pytest.mark.parametrize("type_name", TYPES)
+def test_a_failed_create_leaves_nothing_that_a_destroy_would_miss(offered, type_name):
+    stack = offered(stacks.ROOT)
+    fail_one(stack, type_name)
     stack.destroy()
     assert left_over(stack.project) == []
 
