@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
+use tracing::Instrument as _;
 use warp::Reply as _;
 use warp::filters::BoxedFilter;
 
@@ -117,6 +118,8 @@ pub struct Server {
 #[derive(Debug, Clone)]
 struct Http {
     handshakes: Arc<Semaphore>,
+    /// How many those are.
+    most_handshakes: usize,
     turning_away: Arc<Semaphore>,
     header_timeout: Duration,
     header_bytes: usize,
@@ -143,6 +146,7 @@ impl Server {
             Hub::new(Rooms::new(store, rooms(settings)), Auth::new(keys), Clock::start(), counts, rules(settings));
         let http = Http {
             handshakes: Arc::new(Semaphore::new(settings.http.handshakes)),
+            most_handshakes: settings.http.handshakes,
             turning_away: Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE)),
             header_timeout: Duration::from_millis(settings.http.header_timeout_ms),
             header_bytes: settings.http.header_bytes,
@@ -294,18 +298,31 @@ impl Connection {
         arrival: &Arrival,
         mut request: Request<Incoming>,
     ) -> Result<warp::reply::Response, std::convert::Infallible> {
-        if let Err(reject) = self.http.check_size(&request) {
-            let mut response = refusal(&reject).into_response();
+        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+        let too_large = self.http.check_size(&request);
+        let must_close = too_large.is_err() || self.http.is_crowded();
+        let mut response = match too_large {
+            Err(reject) => refusal(&reject).into_response(),
+            Ok(()) => {
+                let arrival = arrival.of(request.version());
+                request.extensions_mut().insert(arrival);
+                warp::service(self.routes.clone()).call(request).instrument(span).await?
+            }
+        };
+        if must_close && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            return Ok(response);
         }
-        let arrival = arrival.of(request.version());
-        request.extensions_mut().insert(arrival);
-        warp::service(self.routes.clone()).call(request).await
+        Ok(response)
     }
 }
 
 impl Http {
+    /// Whether more than half of the places are taken. Then a connection ends with its answer instead of keeping its
+    /// place for a next request that may never come: browsers open six at a time to load the page.
+    fn is_crowded(&self) -> bool {
+        self.handshakes.available_permits() < self.most_handshakes / 2
+    }
+
     fn check_size(&self, request: &Request<Incoming>) -> Result<(), Reject> {
         /// `: ` and the line end.
         const PUNCTUATION: usize = 4;

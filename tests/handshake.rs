@@ -213,7 +213,7 @@ async fn the_deadline_of_a_header_is_for_all_of_it_however_slowly_it_comes() {
 }
 
 #[tokio::test]
-async fn what_comes_right_behind_the_request_is_not_lost() {
+async fn a_frame_right_behind_the_request_is_not_lost() {
     let app = TestApp::start().await;
     let mut raw = app.connect().await;
     let mut glued = lines(&app.upgrade()).into_bytes();
@@ -222,6 +222,16 @@ async fn what_comes_right_behind_the_request_is_not_lost() {
     raw.send(glued).await;
     assert_eq!(raw.answer().await.status, 101);
     assert_eq!(raw.hear().await["type"], "welcome");
+}
+
+#[tokio::test]
+async fn a_request_that_is_pipelined_behind_the_upgrade_is_not_http_any_more() {
+    let app = TestApp::start().await;
+    let mut raw = app.connect().await;
+    raw.send(lines(&app.upgrade()) + "GET /version HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert_eq!(raw.answer().await.status, 101);
+    assert_eq!(raw.close_frame().await.0, 1002);
+    app.assert_serves().await;
 }
 
 #[tokio::test]
@@ -287,6 +297,25 @@ async fn at_the_cap_of_handshakes_the_next_gets_503() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn connections_are_kept_for_a_next_request_while_there_are_places_and_not_when_they_get_few() {
+    let app = TestApp::with(&[("HTTP__HANDSHAKES", "4")]).await;
+    let request = "GET /version HTTP/1.1\r\nHost: a\r\n\r\n";
+    let (mut first, mut second) = (app.connect().await, app.connect().await);
+    for kept in [&mut first, &mut second] {
+        for _ in 0..2 {
+            kept.send(request).await;
+            let answer = kept.answer().await;
+            assert_eq!((answer.status, answer.header("connection")), (200, None));
+        }
+    }
+    let mut third = app.connect().await;
+    third.send(request).await;
+    let answer = third.answer().await;
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    third.ended().await;
 }
 
 #[tokio::test]
