@@ -207,6 +207,45 @@ test('a_server_that_cannot_store_is_told_and_what_is_written_waits', async (t) =
   await live(page);
 });
 
+test('a_token_that_the_server_does_not_take_leads_to_the_first_screen_and_is_forgotten', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await page.goto(server.url);
+  await page.evaluate(() => localStorage.setItem('confab.identity', JSON.stringify({ user: { id: 'u1', name: 'Ada' }, token: 'of another deployment' })));
+  await page.reload();
+  await page.getByText('You were signed out').waitFor();
+  await page.reload();
+  await page.waitForSelector('#name');
+  assert.equal(await page.getByText('You were signed out').count(), 0);
+});
+
+test('a_clock_that_is_a_day_ahead_or_behind_holds_nothing_up', async (t) => {
+  const server = await Server.start(t);
+  for (const days of [-1, 1]) {
+    const page = await person(t);
+    await page.addInitScript((off) => {
+      const now = Date.now.bind(Date);
+      Date.now = () => now() + off;
+    }, days * 86_400_000);
+    await signIn(page, server.url, `Ada ${days}`);
+    await say(page, `off by ${days}`);
+    await row(page, `off by ${days}`).waitFor();
+    await until('it is acknowledged', async () => await page.locator('.marks').count() === 0 && await page.locator('.pending').count() === 0);
+  }
+});
+
+test('coming_back_to_the_page_by_the_history_shows_what_was_missed', async (t) => {
+  const server = await Server.start(t);
+  const { fill } = await robot(t, server.ws);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await page.goto('about:blank');
+  await fill(1, () => 'meanwhile');
+  await page.goBack();
+  await live(page);
+  await row(page, 'meanwhile').waitFor();
+});
+
 test('rotation_is_not_seen', async (t) => {
   const server = await Server.start(t, { CONFAB__ROTATE_AFTER_MS: '1500' });
   const page = await person(t);
