@@ -176,10 +176,8 @@ fn check_room(history: &History, room: &str, lines: &[&Line], report: &mut Repor
                 }
                 present.insert((line.client, user.as_str()), true);
             }
-            What::Left(user) => {
-                if present.insert((line.client, user.as_str()), false) == Some(false) {
-                    wrong(format!("client {} was told twice that {} left", line.client, user.as_str()));
-                }
+            What::Left(user) if present.insert((line.client, user.as_str()), false) == Some(false) => {
+                wrong(format!("client {} was told twice that {} left", line.client, user.as_str()));
             }
             _ => {}
         }

@@ -168,14 +168,13 @@ impl Client {
 
     fn done(&mut self, connection: &Connection, done: Done) {
         match done {
-            Done::Joined(_, Ok(_)) => {}
+            // A write that failed stays in the outbox and is tried again on the next connection.
+            Done::Joined(_, Ok(_)) | Done::Written(_, _, Err(_)) => {}
             Done::Joined(room, Err(_)) => self.join(connection, room),
             Done::Written(room, key, Ok(Stored { position, .. })) => {
                 self.outbox.retain(|(_, waiting, _)| *waiting != key);
                 self.world.borrow_mut().record(self.number, room, What::Acknowledged { key, position });
             }
-            // It stays in the outbox and is tried again on the next connection.
-            Done::Written(_, _, Err(_)) => {}
         }
     }
 

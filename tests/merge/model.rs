@@ -224,10 +224,8 @@ impl Instance {
         };
         let mut resumed = since.filter(|_| matches!(read, Read::Continued(..)));
         loop {
-            let (page, top) = match &read {
-                Read::Continued(page, top) => (page, *top),
-                Read::Reset(page, top) => (page, *top),
-            };
+            let (Read::Continued(page, top) | Read::Reset(page, top)) = &read;
+            let top = *top;
             match resumed.take() {
                 Some(since) => {
                     let chain = since.chain.unwrap_or(Chain::from_bits(0));
