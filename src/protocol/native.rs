@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod unreadable;
 
 pub use decode::{decode, objects};
 pub use encode::encode;

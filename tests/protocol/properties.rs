@@ -1,11 +1,32 @@
 //! What holds for every message.
 
-use confab::domain::Limits;
+use confab::domain::{Limits, MAX_OFFSET};
 use confab::protocol::native::{decode, objects};
 use proptest::prelude::*;
 
 use crate::samples::{any_command, any_event, commands};
 use crate::wire::{command_json, event_json, parse_event};
+
+/// What the fuzz target `decode` holds for any frame, too.
+fn read_frame(frame: &str) {
+    for object in objects(frame) {
+        let id = match decode(object, &Limits::default()) {
+            Ok(command) => command.id,
+            Err(refused) => {
+                assert!(refused.message.is_ascii() && refused.message.len() < 120, "{}", refused.message);
+                refused.id
+            }
+        };
+        assert!(id.is_none_or(|id| id <= MAX_OFFSET), "{object}");
+    }
+}
+
+#[test]
+fn the_fuzzer_s_corpus_is_read_as_the_fuzzer_expects() {
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/decode")).unwrap();
+    let read = files.map(|file| read_frame(&std::fs::read_to_string(file.unwrap().path()).unwrap())).count();
+    assert!(read > 0);
+}
 
 proptest! {
     #[test]
@@ -21,10 +42,7 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_decoder_panic(text in any::<String>()) {
-        let _ = decode(&text, &Limits::default());
-        for object in objects(&text) {
-            let _ = decode(object, &Limits::default());
-        }
+        read_frame(&text);
     }
 
     #[test]
@@ -35,7 +53,7 @@ proptest! {
             let place = place.index(text.len());
             text[place] = c;
         }
-        let _ = decode(&text.into_iter().collect::<String>(), &Limits::default());
+        read_frame(&text.into_iter().collect::<String>());
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! Bad messages: each gets its code, and its number where that can be read.
 
-use confab::domain::Limits;
-use confab::protocol::Code;
-use confab::protocol::native::decode;
+use confab::domain::{Limits, Since};
+use confab::protocol::native::{decode, objects};
+use confab::protocol::{Code, Request};
+use serde_json::json;
+
+use crate::samples;
+use crate::wire::command_json;
 
 fn refused(text: &str) -> (Option<u64>, Code) {
     let refused = decode(text, &Limits::default()).expect_err(text);
@@ -28,8 +32,72 @@ fn what_is_not_an_object_is_a_bad_message() {
         "[{}]",
         "\u{feff}{}",
         "{\"type\":\"pong\"} x",
+        // As many values as a command has fields, in their order: still no object.
+        r#"["pong",null,null,null,null,null,null,null,null,null,null,null,null,null,null]"#,
     ] {
         assert_eq!(refused(text), (None, Code::BadMessage), "{text}");
+    }
+}
+
+#[test]
+fn the_number_is_read_from_what_came_before_the_damage() {
+    for text in [
+        r#"{"id":5,"type":"send","text":"cut o"#,
+        r#"{"type":"send","id":5,"room":nonsense}"#,
+        r#"{"id":5,"type":"pong"} {"id":6,"type":"pong"}"#,
+        r#"{"id":5,"type":"send","room":"r","key":"k","text":"half a pair: \ud83c"}"#,
+    ] {
+        assert_eq!(refused(text), (Some(5), Code::BadMessage), "{text}");
+    }
+    // Of two numbers nobody can tell which one is waited for.
+    for text in [r#"{"id":5,"id":6,"type":"pong"}"#, r#"{"id":5,"id":5}"#] {
+        assert_eq!(refused(text), (None, Code::BadMessage), "{text}");
+    }
+}
+
+#[test]
+fn a_field_of_a_wrong_type_is_named() {
+    for (_, command) in samples::commands() {
+        let command = command_json(&command);
+        for field in command.as_object().unwrap().keys() {
+            for wrong in [json!([]), json!([1, "x"]), json!({"x": 1}), json!(-1)] {
+                let mut damaged = command.clone();
+                damaged[field] = wrong;
+                let refused = decode(&damaged.to_string(), &Limits::default()).unwrap_err();
+                assert_eq!(refused.code, Code::BadMessage, "{damaged}");
+                assert!(refused.message.contains(&format!("`{field}`")), "{damaged}: {}", refused.message);
+            }
+        }
+    }
+    let twice = decode(r#"{"type":"join","room":"r","room":"r"}"#, &Limits::default()).unwrap_err();
+    assert_eq!(twice.message, "`room` comes twice");
+}
+
+#[test]
+fn null_is_as_good_as_absent() {
+    let bare = decode(r#"{"type":"join","room":"r"}"#, &Limits::default());
+    let nulls = r#"{"type":"join","room":"r","id":null,"since":null,"limit":null,"text":null,"on":null}"#;
+    assert!(bare.is_ok());
+    assert_eq!(decode(nulls, &Limits::default()), bare);
+}
+
+#[test]
+fn a_frame_is_cut_at_newlines_and_blank_lines_are_nothing() {
+    let lines = |frame| objects(frame).collect::<Vec<_>>();
+    assert_eq!(lines("{}\n{\"a\":1}\r\n"), ["{}", "{\"a\":1}\r"]);
+    assert_eq!(lines("\n\n \t\r\n{}\n"), ["{}"]);
+    for blank in ["", "\n", " \r\n\t"] {
+        assert!(lines(blank).is_empty(), "{blank:?}");
+    }
+    assert!(decode("{\"type\":\"pong\"}\r", &Limits::default()).is_ok());
+}
+
+#[test]
+fn a_position_of_another_log_is_no_syntax_error() {
+    for chain in ["", "nonsense", "9F3C000000000029", "9f3c00000000002"] {
+        let text = format!(r#"{{"type":"join","room":"r","since":{{"offset":41,"chain":"{chain}"}}}}"#);
+        let Request::Join { since, .. } = decode(&text, &Limits::default()).unwrap().request else { panic!("{text}") };
+        assert_eq!(since, Some(Since { offset: 41, chain: None }), "{text}");
     }
 }
 
@@ -103,6 +171,9 @@ fn wrong_types_and_double_keys_are_bad_messages_with_their_number() {
         r#"{"id":5,"type":"join","room":{"name":"r"}}"#,
         r#"{"id":5,"type":"join","room":"r","since":"42"}"#,
         r#"{"id":5,"type":"join","room":"r","since":{"offset":1}}"#,
+        r#"{"id":5,"type":"join","room":"r","since":[41,"9f3c000000000029"]}"#,
+        r#"{"id":5,"type":"join","room":"r","since":{"offset":1,"chain":7}}"#,
+        r#"{"id":5,"type":"join","room":"r","since":{"offset":1,"offset":1,"chain":""}}"#,
         r#"{"id":5,"type":"react","room":"r","key":"k","target":1,"emoji":"x","on":"yes"}"#,
         r#"{"id":5,"type":"pong","type":"pong"}"#,
         r#"{"id":5,"type":"join","room":"r","room":"s"}"#,

@@ -1,9 +1,13 @@
-//! Text to [`Command`]: one pass into a flat borrowed struct, then a match on `type`.
+//! Text to [`Command`]: one pass into a flat borrowed struct, then a match on `type`. What can't be read so goes to
+//! [`unreadable`], which takes its time to say why. It knows limits and names, no session and no state.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use super::unreadable;
 use crate::domain::{Body, Chain, Emoji, Invalid, Key, Limits, MAX_OFFSET, RoomId, Since, Text, UserName, check_text};
 use crate::protocol::{Code, Command, CommandId, Refused, Request, Token};
 
@@ -14,25 +18,25 @@ const DEFAULT_LIMIT: u64 = 50;
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
+    kind: Option<Str<'a>>,
     id: Option<CommandId>,
     #[serde(borrow)]
-    name: Option<Cow<'a, str>>,
+    name: Option<Str<'a>>,
     #[serde(borrow)]
-    token: Option<Cow<'a, str>>,
+    token: Option<Str<'a>>,
     #[serde(borrow)]
-    room: Option<Cow<'a, str>>,
+    room: Option<Str<'a>>,
     #[serde(borrow)]
-    since: Option<SinceFields<'a>>,
+    since: Option<&'a RawValue>,
     limit: Option<u64>,
     #[serde(borrow)]
-    key: Option<Cow<'a, str>>,
+    key: Option<Str<'a>>,
     #[serde(borrow)]
-    text: Option<Cow<'a, str>>,
+    text: Option<Str<'a>>,
     reply_to: Option<u64>,
     target: Option<u64>,
     #[serde(borrow)]
-    emoji: Option<Cow<'a, str>>,
+    emoji: Option<Str<'a>>,
     on: Option<bool>,
     before: Option<u64>,
     offset: Option<u64>,
@@ -42,10 +46,25 @@ struct Fields<'a> {
 struct SinceFields<'a> {
     offset: u64,
     #[serde(borrow)]
-    chain: Cow<'a, str>,
+    chain: Str<'a>,
 }
 
-/// The objects of a frame: several may come in one, separated by newlines. Blank lines are nothing.
+/// A string of the frame, copied only where it holds an escape: serde borrows for a bare `Cow`, but not for one inside
+/// an `Option`.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Str<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Deref for Str<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The objects of a frame: several may come in one, separated by newlines. Blank lines are nothing, so a blank frame
+/// holds no command and has no answer.
 pub fn objects(frame: &str) -> impl Iterator<Item = &str> {
     frame.split('\n').filter(|line| !line.trim().is_empty())
 }
@@ -55,30 +74,21 @@ pub fn objects(frame: &str) -> impl Iterator<Item = &str> {
 /// # Errors
 /// The refusal to answer with.
 pub fn decode(object: &str, limits: &Limits) -> Result<Command, Refused> {
-    let fields: Fields<'_> = serde_json::from_str(object).map_err(|error| unreadable(object, &error))?;
+    let fields: Fields<'_> = match serde_json::from_str(object) {
+        Ok(fields) if is_object(object) => fields,
+        Ok(_) | Err(_) => return Err(unreadable::refusal(object)),
+    };
     let id = fields.id;
     if id.is_some_and(|id| id > MAX_OFFSET) {
-        return Err(Refused::new(None, Code::BadMessage, "`id` must be at most 2^53 - 1"));
+        return Err(unreadable::refusal(object));
     }
     let request = fields.request(limits).map_err(|refused| Refused { id, ..refused })?;
     Ok(Command { id, request })
 }
 
-/// What is wrong with a text that isn't a command, and the number of the command where that much can be read.
-fn unreadable(object: &str, error: &serde_json::Error) -> Refused {
-    #[derive(Deserialize)]
-    struct OnlyId {
-        id: Option<serde_json::Value>,
-    }
-    let id =
-        serde_json::from_str::<OnlyId>(object).ok().and_then(|only| only.id?.as_u64()).filter(|id| *id <= MAX_OFFSET);
-    let message = if error.is_data() {
-        // Of serde_json's message only the place is taken: the rest may quote what the client sent.
-        format!("a field has a wrong type or comes twice, at column {}", error.column())
-    } else {
-        format!("not a JSON object, at column {}", error.column())
-    };
-    Refused::new(id, Code::BadMessage, message)
+/// Whether a JSON value is written as an object: serde reads a structure from an array of its fields, too.
+fn is_object(json: &str) -> bool {
+    json.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{')
 }
 
 impl Fields<'_> {
@@ -99,7 +109,7 @@ impl Fields<'_> {
             "hello" => {
                 let name = self.name.as_deref().ok_or_else(|| missing("name"))?;
                 let name = UserName::parse(name, limits.name_chars).map_err(invalid("name", Code::BadName))?;
-                Ok(Request::Hello { name, token: self.token.map(|token| Token::new(token.into_owned())) })
+                Ok(Request::Hello { name, token: self.token.map(|token| Token::new(token.0.into_owned())) })
             }
             "join" => Ok(Request::Join { room: self.room(limits)?, since: self.since()?, limit: self.limit(limits) }),
             "leave" => Ok(Request::Leave { room: self.room(limits)? }),
@@ -141,7 +151,15 @@ impl Fields<'_> {
     }
 
     fn since(&self) -> Result<Option<Since>, Refused> {
-        let Some(since) = &self.since else { return Ok(None) };
+        let Some(since) = self.since.map(RawValue::get) else { return Ok(None) };
+        let since =
+            serde_json::from_str::<SinceFields<'_>>(since).ok().filter(|_| is_object(since)).ok_or_else(|| {
+                Refused::new(
+                    None,
+                    Code::BadMessage,
+                    "`since` must be an object with a whole `offset` and a string `chain`",
+                )
+            })?;
         let offset = offset_up_to_max(since.offset, "since.offset")?;
         Ok(Some(Since { offset, chain: Chain::parse(&since.chain) }))
     }
@@ -186,4 +204,16 @@ fn missing(field: &str) -> Refused {
 
 fn invalid(field: &'static str, code: Code) -> impl Fn(Invalid) -> Refused {
     move |wrong| Refused::invalid(None, field, code, wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_is_copied_only_where_it_holds_an_escape() {
+        let fields: Fields<'_> = serde_json::from_str(r#"{"room":"tea","text":"two\nlines"}"#).unwrap();
+        assert!(matches!(fields.room.unwrap().0, Cow::Borrowed("tea")));
+        assert!(matches!(fields.text.unwrap().0, Cow::Owned(_)));
+    }
 }
