@@ -128,8 +128,11 @@ impl Tail {
         if from.offset >= self.position.offset {
             return if from == self.position { Splice::Live(Vec::new()) } else { Splice::Disagree };
         }
+        // Where the tail doesn't have what the reading saw as the end, the log is ahead or another one, and may have
+        // withdrawn texts that the tail still has.
+        let has_top = top.offset <= from.offset || self.at(top.offset).is_some_and(|entry| entry.chain == top.chain);
         match self.index(from.offset + 1) {
-            Some(index) if from.offset == 0 || self.entries[index].prev == from.chain => {
+            Some(index) if has_top && (from.offset == 0 || self.entries[index].prev == from.chain) => {
                 Splice::Live(self.entries.range(index..).cloned().collect())
             }
             Some(_) => Splice::Disagree,

@@ -45,3 +45,14 @@ proptest! {
 fn a_late_entry_of_a_lost_log_is_noticed() {
     run(vec![Op::Append, Op::Arrive, Op::Join(From::Newest), Op::Replace, Op::Append, Op::Repeat(0), Op::Arrive]);
 }
+
+#[test]
+fn a_join_is_not_served_a_text_that_the_log_has_withdrawn_and_the_tail_has_not() {
+    let mut ops = vec![Op::Join(From::Newest)];
+    for _ in 0..12 {
+        ops.extend([Op::Append, Op::Arrive]);
+    }
+    // The edit is in the log; its publication is still under way when somebody reads the log from its start.
+    ops.extend([Op::Edit(11), Op::Join(From::Start), Op::Arrive]);
+    run(ops);
+}

@@ -98,14 +98,6 @@ impl Log {
     fn append(&mut self, body: Body) {
         let prev = self.entries.last().map_or(self.start, |entry| entry.chain);
         let entry = Arc::new(Entry::number(draft(body), self.entries.len() as u64, prev, 7));
-        if let Body::Edited { target, .. } = entry.body {
-            for old in &mut self.entries {
-                let about = old.offset == target || old.body.target() == Some(target);
-                if about && old.body.text().is_some() {
-                    *old = Arc::new(old.withdrawn(Withdrawal::Edited));
-                }
-            }
-        }
         self.entries.push(Arc::clone(&entry));
         self.under_way.push_back(Arc::clone(&entry));
         self.published.push(entry);
@@ -120,20 +112,32 @@ impl Log {
         }
     }
 
+    /// The entry at an index, as it is served: without its text, if a later edit of the same message is in the log.
+    fn served(&self, index: usize) -> Arc<Entry> {
+        let entry = &self.entries[index];
+        let message = entry.body.target().unwrap_or(entry.offset);
+        let edits = |later: &Arc<Entry>| matches!(later.body, Body::Edited { target, .. } if target == message);
+        if self.entries[index + 1..].iter().any(edits) {
+            Arc::new(entry.withdrawn(Withdrawal::Edited))
+        } else {
+            Arc::clone(entry)
+        }
+    }
+
     fn kept(&self) -> &[Arc<Entry>] {
         &self.entries[self.trimmed..]
     }
 
     fn newest(&self) -> Vec<Arc<Entry>> {
-        let kept = self.kept();
-        kept[kept.len().saturating_sub(PAGE)..].to_vec()
+        let first = self.trimmed.max(self.entries.len().saturating_sub(PAGE));
+        (first..self.entries.len()).map(|index| self.served(index)).collect()
     }
 
     fn read_after(&self, since: Since) -> Read {
         let offset = since.offset as usize;
         let chain = if offset == 0 { since.chain } else { self.entries.get(offset - 1).map(|entry| entry.chain) };
         if offset >= self.trimmed && offset <= self.entries.len() && chain == since.chain {
-            let page = self.entries[offset..].iter().take(PAGE).cloned().collect();
+            let page = (offset..self.entries.len()).take(PAGE).map(|index| self.served(index)).collect();
             Read::Continued(page, self.top())
         } else {
             Read::Reset(self.newest(), self.top())
@@ -185,13 +189,18 @@ struct Instance {
 }
 
 impl Instance {
-    /// Delivers entries as the service does, and heals where it has to.
-    fn take(&mut self, log: &Log, entries: Vec<Arc<Entry>>) {
+    /// Delivers what follows.
+    fn deliver(&mut self, entries: Vec<Arc<Entry>>) -> Doubt {
         let (deliver, doubt) = self.tail.take(entries);
         for client in &mut self.clients {
             client.take(&deliver);
         }
-        if doubt != Doubt::None {
+        doubt
+    }
+
+    /// Takes a publication in, and heals where it has to.
+    fn take(&mut self, log: &Log, entries: Vec<Arc<Entry>>) {
+        if self.deliver(entries) != Doubt::None {
             self.heal(log);
         }
     }
@@ -235,8 +244,8 @@ impl Instance {
                 None if client.position.is_some() && matches!(read, Read::Continued(..)) => client.take(page),
                 None => client.restart(page, top),
             }
-            let page = page.clone();
-            self.take(log, page);
+            // Healing, where a reading calls for it, happens beside the join and may come later.
+            self.deliver(page.clone());
             let from = client.position.expect("it was set above");
             match self.tail.splice(from, top) {
                 Splice::Live(rest) => {
@@ -300,9 +309,14 @@ pub fn run(ops: Vec<Op>) {
                 let joined = &instance.clients[before];
                 assert_eq!(joined.position, Some(instance.tail.position()), "a client is live where the room is");
                 for entry in &joined.seen {
-                    let stored =
-                        log.entries.get(entry.offset as usize - 1).filter(|stored| stored.chain == entry.chain);
-                    assert!(stored.is_none_or(|stored| stored.body == entry.body), "a withdrawn text was served");
+                    let index = entry.offset as usize - 1;
+                    let stored = (index < log.entries.len())
+                        .then(|| log.served(index))
+                        .filter(|stored| stored.chain == entry.chain);
+                    let withdrawn =
+                        stored.is_some_and(|stored| matches!(stored.body.text(), Some(Text::Withdrawn(..))));
+                    let served = matches!(entry.body.text(), Some(Text::Kept(_)));
+                    assert!(!(withdrawn && served), "a withdrawn text was served");
                 }
             }
         }
