@@ -93,7 +93,8 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let (store, feed) = connect(&settings)?;
     let server = Server::bind(&settings, store, feed, counts).await?;
     let address = server.local_addr();
-    tracing::info!(%address, instance = settings.instance, "serving");
+    let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { authority_host(address) };
+    tracing::info!(url = format!("http://{host}:{}/", address.port()), %address, instance = settings.instance, "serving");
     tokio::select! {
         () = server.serve(drain.clone(), end.clone()) => {}
         () = signals.into_tokens(drain, end) => {}
@@ -101,6 +102,14 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     tracing::info!("ended");
     telemetry.stop();
     Ok(())
+}
+
+/// A host as it stands in a URL.
+fn authority_host(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
 }
 
 /// One instance, listening.
