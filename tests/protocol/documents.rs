@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use confab::domain::{Body, Chain, Entry, Key, Limits, Text, TextSha, User, UserId, UserName};
+use confab::protocol::native::decode;
 use confab::protocol::{Close, Code};
 use serde_json::{Value, json};
 
@@ -74,17 +75,12 @@ fn the_reference_lists_every_command_with_its_fields() {
 
 #[test]
 fn the_reference_lists_every_event_with_its_fields() {
-    let shown = golden_fields("events");
-    let mut documented = BTreeSet::new();
-    for row in rows("Replies").into_iter().chain(rows("Pushes")) {
-        let kind = names(&row[0]).pop_first().unwrap();
-        // Entries refer to each other ("as `message`, with …"), so for them the AsyncAPI description counts.
-        if !row[1].starts_with("as ") && kind != "message" {
-            assert_eq!(names(&row[1]), shown[&kind], "fields of {kind}");
-        }
-        documented.insert(kind);
-    }
-    assert_eq!(documented, shown.into_keys().collect());
+    let documented: BTreeMap<_, _> = ["Replies", "Pushes"]
+        .into_iter()
+        .flat_map(rows)
+        .map(|row| (names(&row[0]).pop_first().unwrap(), names(&row[1])))
+        .collect();
+    assert_eq!(documented, golden_fields("events"));
 }
 
 #[test]
@@ -118,16 +114,7 @@ fn the_description_accepts_every_golden_file_and_lists_no_other_field() {
                 Some((kind.to_owned(), fields))
             })
             .collect();
-        for (name, fields) in &shown {
-            // A withdrawn edit is shown in a page only.
-            let missing: BTreeSet<_> = described[name].difference(fields).cloned().collect();
-            let only_withdrawn = ["text_sha", "edited", "deleted"].map(str::to_owned).into();
-            assert!(
-                missing.is_subset(&only_withdrawn),
-                "{prefix} {name} describes {missing:?}, which no golden file shows"
-            );
-        }
-        assert_eq!(described.keys().collect::<Vec<_>>(), shown.keys().collect::<Vec<_>>());
+        assert_eq!(described, shown, "a field that no golden file shows, or that isn't described");
         for (file, value) in golden(kind) {
             let name = value["type"].as_str().unwrap();
             let schema = json!({
@@ -141,15 +128,53 @@ fn the_description_accepts_every_golden_file_and_lists_no_other_field() {
     }
 }
 
+/// Fields that a schema requires, but for `type`.
+fn required(description: &Value, schema: &str) -> BTreeSet<String> {
+    let required = description["components"]["schemas"][schema]["required"].as_array().unwrap();
+    required.iter().map(|name| name.as_str().unwrap().to_owned()).filter(|name| name != "type").collect()
+}
+
+#[test]
+fn a_command_without_a_required_field_is_refused_and_without_another_one_is_not() {
+    let description = description();
+    for (file, command) in golden("commands") {
+        let required = required(&description, &format!("command-{}", command["type"].as_str().unwrap()));
+        for field in command.as_object().unwrap().keys() {
+            let mut without = command.clone();
+            without.as_object_mut().unwrap().remove(field);
+            let refused = decode(&without.to_string(), &Limits::default()).is_err();
+            assert_eq!(refused, field == "type" || required.contains(field), "{file} without {field}");
+        }
+    }
+}
+
+#[test]
+fn an_event_has_every_required_field_and_may_lack_every_other_one() {
+    let description = description();
+    let mut always: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (_, event) in golden("events") {
+        let fields = event.as_object().unwrap();
+        let has = fields.keys().filter(|name| *name != "type" && *name != "id").cloned().collect::<BTreeSet<_>>();
+        let always = always.entry(fields["type"].as_str().unwrap().to_owned()).or_insert_with(|| has.clone());
+        always.retain(|name| has.contains(name));
+    }
+    for (kind, always) in always {
+        assert_eq!(required(&description, &format!("event-{kind}")), always, "{kind}");
+    }
+}
+
 #[test]
 fn the_description_s_messages_codes_and_limits_are_the_code_s() {
     let description = description();
     let components = &description["components"];
     let codes: Vec<_> = Code::ALL.iter().map(|code| json!(code.as_str())).collect();
     assert_eq!(components["schemas"]["Code"]["enum"], json!(codes));
-    let limits = serde_json::to_value(Limits::default()).unwrap();
-    let described = components["schemas"]["Limits"]["properties"].as_object().unwrap().keys().collect::<BTreeSet<_>>();
-    assert_eq!(described, limits.as_object().unwrap().keys().collect());
+    let closes: BTreeMap<_, _> =
+        Close::ALL.iter().map(|close| (close.code().to_string(), json!(close.reason()))).collect();
+    assert_eq!(description["channels"]["socket"]["x-close-codes"], json!(closes));
+    let described = components["schemas"]["Limits"]["properties"].as_object().unwrap();
+    let defaults: BTreeMap<_, _> = described.iter().map(|(name, schema)| (name, &schema["default"])).collect();
+    assert_eq!(json!(defaults), json!(Limits::default()));
     for (operation, prefix) in [("command", "command-"), ("event", "event-")] {
         let listed = description["operations"][operation]["messages"].as_array().unwrap().len();
         let all = components["messages"].as_object().unwrap().keys().filter(|name| name.starts_with(prefix)).count();
