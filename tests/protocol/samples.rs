@@ -199,6 +199,10 @@ fn any_room() -> impl Strategy<Value = RoomId> {
     "[a-zé日#:*{}\\[\\]?\"\\\\]{1,30}".prop_map(|text| RoomId::parse(&text, 128).unwrap())
 }
 
+fn any_name() -> impl Strategy<Value = String> {
+    "[a-zé日'<&]{1,20}"
+}
+
 fn any_body(text: impl Strategy<Value = Text> + Clone) -> impl Strategy<Value = Body> {
     let target = 1..=MAX_OFFSET;
     prop_oneof![
@@ -215,7 +219,7 @@ pub fn any_command() -> impl Strategy<Value = Command> {
     let since = prop::option::of((0..=MAX_OFFSET, any::<Option<u64>>()))
         .prop_map(|since| since.map(|(offset, chain)| Since { offset, chain: chain.map(Chain::from_bits) }));
     let request = prop_oneof![
-        ("[a-zé日]{1,64}", prop::option::of("[!-~]{0,80}")).prop_map(|(name, token)| Request::Hello {
+        (any_name(), prop::option::of("[!-~]{0,80}")).prop_map(|(name, token)| Request::Hello {
             name: UserName::parse(&name, 64).unwrap(),
             token: token.map(Token::new),
         }),
@@ -248,13 +252,62 @@ pub fn any_event() -> impl Strategy<Value = Event> {
             body,
         })
         .boxed();
-    let entries = prop::collection::vec(entry.clone().prop_map(Arc::new), 0..5);
+    let entries = prop::collection::vec(entry.clone().prop_map(Arc::new), 0..5).boxed();
+    let id = prop::option::of(0..=MAX_OFFSET).boxed();
+    let position = prop_oneof![
+        Just(Position::ZERO),
+        (1..=MAX_OFFSET, any::<u64>()).prop_map(|(offset, chain)| Position { offset, chain: Chain::from_bits(chain) })
+    ]
+    .boxed();
+    let users =
+        prop::collection::vec(("[!-~]{1,64}", any_name()).prop_map(|(id, name)| user(&id, &name)), 0..4).boxed();
+    let reason = prop::sample::select(vec!["trimmed", "diverged", "lost"]).boxed();
+    // In a list of entries each names the room of the whole.
+    let page = (id.clone(), any_room(), position.clone(), entries.clone(), any::<bool>(), 0..=MAX_OFFSET).prop_map(
+        |(id, room, position, entries, more, oldest)| Event::Page { id, room, position, entries, more, oldest },
+    );
+    let resumed = prop::option::of((any::<bool>(), prop::option::of(reason.clone()), any::<bool>()));
+    let members = (prop::option::of(users.clone()), any::<u32>())
+        .prop_map(|(list, count)| MemberView { list, count: count.into() })
+        .boxed();
+    let read = 0..=MAX_OFFSET;
+    let joined = (id.clone(), any_room(), position.clone(), resumed, entries.clone(), read, members).prop_map(
+        |(id, room, position, resumed, entries, read, members)| Event::Joined {
+            id,
+            room,
+            position,
+            recovered: resumed.map(|(recovered, ..)| recovered),
+            reason: resumed.and_then(|(_, reason, _)| reason),
+            oldest: entries.first().map_or(0, |entry| entry.offset),
+            entries,
+            more: resumed.map(|(.., more)| more),
+            read,
+            members,
+        },
+    );
+    let presence = (any_room(), users.clone(), users.clone(), prop::option::of(users), any::<u32>()).prop_map(
+        |(room, joined, left, members, count)| Event::Presence {
+            room,
+            joined,
+            left,
+            members,
+            member_count: count.into(),
+        },
+    );
+    let reset = (any_room(), reason, position.clone(), entries, 0..=MAX_OFFSET)
+        .prop_map(|(room, reason, position, entries, oldest)| Event::Reset { room, reason, position, entries, oldest });
+    let refused =
+        (id, prop::sample::select(Code::ALL), any::<String>(), any::<Option<u64>>(), prop::option::of(position))
+            .prop_map(|(id, code, message, retry_ms, position)| {
+                Event::Error(Refused { id, code, message: message.into(), retry_ms, position })
+            });
     prop_oneof![
         prop::sample::select(samples),
         (any_room(), entry).prop_map(|(room, entry)| Event::Entry { room, entry: Arc::new(entry) }),
-        // In a page every entry names the page's room.
-        (any_room(), entries, any::<bool>(), prop::option::of(any::<u32>())).prop_map(|(room, entries, more, id)| {
-            Event::Page { id: id.map(Into::into), room, position: at(9), entries, more, oldest: 1 }
-        }),
+        page,
+        joined,
+        presence,
+        reset,
+        refused,
     ]
 }
