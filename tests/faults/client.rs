@@ -107,11 +107,13 @@ impl Client {
         connection.instance.rooms.disconnect(&connection.mailbox, Some(&self.user.id));
     }
 
-    /// Where histories are short, somebody is away long enough now and then to miss more than is kept.
+    /// Somebody is away for long now and then: where histories are short they miss more than is kept, elsewhere more
+    /// than fits into a reply.
     async fn stay_away(&self, end: Instant) {
         let away_ms = {
             let mut world = self.world.borrow_mut();
-            let long = world.faults.short_history && world.rng.random_bool(0.3);
+            let often = if world.faults.short_history { 0.3 } else { 0.1 };
+            let long = world.rng.random_bool(often);
             if long { world.rng.random_range(15_000..30_000) } else { 0 }
         };
         tokio::time::sleep_until(end.min(Instant::now() + Duration::from_millis(away_ms))).await;

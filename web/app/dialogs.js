@@ -14,6 +14,7 @@ import { h, iconButton } from './dom.js';
 function open(title, fill, props = {}) {
   return new Promise((resolve) => {
     const before = document.activeElement;
+    const offset = before.closest('[data-offset]')?.dataset.offset;
     let result;
     const close = (value) => {
       result = value;
@@ -23,7 +24,9 @@ function open(title, fill, props = {}) {
       'aria-label': title,
       onclose: () => {
         dialog.remove();
-        if (before instanceof HTMLElement && before.isConnected) before.focus({ preventScroll: true });
+        // A message may have been drawn again meanwhile, by the very reaction that was picked here.
+        const back = before.isConnected ? before : offset && document.querySelector(`[data-offset="${offset}"]`);
+        if (back instanceof HTMLElement) back.focus({ preventScroll: true });
         resolve(result);
       },
       onclick: (event) => event.target === dialog && close(),

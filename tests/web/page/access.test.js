@@ -105,13 +105,16 @@ test('everything_can_be_done_with_the_keyboard_alone', async (t) => {
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await page.locator('.reaction', { hasText: '👍 1' }).waitFor();
-  await page.locator('.reaction').evaluate((button) => button.closest('[data-offset]').focus());
+  // In one step: the message is drawn again when the reaction is confirmed.
+  await page.evaluate(() => document.querySelector('[data-offset="1"]').focus());
   await page.keyboard.press('+');
   await page.getByRole('dialog').waitFor();
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await until('the dialog is gone', async () => await page.getByRole('dialog').count() === 0);
+  await until('the message has the focus again', () => page.evaluate(() => document.activeElement.dataset.offset === '1'));
   await page.keyboard.press('e');
+  await until('the composer holds the message', async () => await page.inputValue('#box') === 'typed');
   await page.keyboard.type(', edited');
   await page.keyboard.press('Enter');
   await row(page, 'typed, edited').waitFor();
