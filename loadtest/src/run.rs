@@ -129,7 +129,14 @@ fn fill(client: &mut Client<'_>) -> Result<(), RunError> {
     while client.to_fill() > 0 || client.unanswered() > 0 || client.missing() > 0 {
         client.turn(until)?;
         if client.now() > until {
-            return Err(impatient(client, format!("{} messages were left to send", client.to_fill())));
+            let (left, unanswered, missing) = (client.to_fill(), client.unanswered(), client.missing());
+            let faults = serde_json::to_string(&client.faults()).unwrap_or_default();
+            return Err(impatient(
+                client,
+                format!(
+                    "{left} messages left to send, {unanswered} unanswered, {missing} deliveries missing; {faults}"
+                ),
+            ));
         }
     }
     client.begin(Traffic::Silence);
