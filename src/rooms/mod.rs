@@ -16,8 +16,10 @@ pub mod roster;
 pub mod tail;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -36,8 +38,9 @@ use tail::Doubt;
 
 pub use mailbox::{Mailbox, Note, Taken};
 
-/// Publications that are taken out of the feed at a time.
-const FEED_BATCH: usize = 512;
+/// Publications that are taken out of the feed at a time: more than the senders of an instance add while everybody has one
+/// turn, or the feed would fill up although everybody keeps pace.
+const FEED_BATCH: usize = 4 * 1024;
 
 /// A room in doubt is read at most this often.
 const DOUBT_INTERVAL_MS: Millis = 1_000;
@@ -160,7 +163,7 @@ impl Rooms {
                     }
                     // Whoever else can run now may have more for the same rooms: one pass then serves all of it. Where
                     // nobody can, this returns at once.
-                    tokio::task::yield_now().await;
+                    give_way().await;
                     while batch.len() < FEED_BATCH && let Ok(publication) = feed.try_recv() {
                         batch.push(publication);
                     }
@@ -720,6 +723,21 @@ fn refused_by_store(id: Option<CommandId>, error: StoreError) -> Refused {
         }
         StoreError::Corrupt => Refused::new(id, Code::Internal, "the room's data can't be read"),
     }
+}
+
+/// Lets everybody who can run now have one turn. Tokio's `yield_now` also waits for its I/O driver, which a busy worker
+/// comes to after dozens of turns only: senders that are answered meanwhile add thousands of publications.
+async fn give_way() {
+    let mut given = false;
+    poll_fn(|cx| {
+        if given {
+            return Poll::Ready(());
+        }
+        given = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn every(interval_ms: Millis) -> tokio::time::Interval {
