@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::Data;
 
-use super::wire::{Broken, Incoming, Wire};
+use super::link::{Broken, Incoming, Link as _};
+use super::wire::Wire;
 use super::{Hub, LINGER_MS};
 use crate::meter::Budget;
 
@@ -33,8 +34,12 @@ pub async fn echo(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
 async fn echo_one(wire: &mut Wire, frame: &mut Vec<u8>) -> Result<(), Broken> {
     flushed(wire).await?;
     match poll_fn(|cx| wire.poll_message(cx)).await {
-        Ok(Incoming::Text(text)) => flushed(wire).await.and_then(|()| wire.send(Data::Text, text.as_bytes(), frame)),
-        Ok(Incoming::Binary(bytes)) => flushed(wire).await.and_then(|()| wire.send(Data::Binary, &bytes, frame)),
+        Ok(Incoming::Text(text)) => {
+            flushed(wire).await.and_then(|()| wire.send_message(Data::Text, text.as_bytes(), frame))
+        }
+        Ok(Incoming::Binary(bytes)) => {
+            flushed(wire).await.and_then(|()| wire.send_message(Data::Binary, &bytes, frame))
+        }
         Ok(Incoming::Control) => Ok(()),
         Ok(Incoming::Close) | Err(Broken::Gone) => Err(Broken::Gone),
         Err(Broken::Violation(close, retry_ms)) => {

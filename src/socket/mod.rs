@@ -1,15 +1,19 @@
-//! One task per WebSocket: it reads commands, carries out what the session decides, and writes what waits in the
+//! One task per client: it reads messages, lets the client's protocol carry them out, and writes what waits in the
 //! mailbox.
 //!
 //! It owns the stream, the session and the deadlines of one client, and is the only place where the three meet. It may
 //! use the session, the rooms, the words of the protocol and the check of tokens; it knows neither HTTP nor the store
-//! behind the rooms.
+//! behind the rooms. [`Socket`] is the task, the same for every protocol: a [`Link`] carries the messages, and a
+//! [`Client`] knows what they mean.
 //!
 //! A hand-written future instead of an `async fn`: a thousand of these are woken for one message, each has to look at
 //! several sources at once, and its size is what an idle client costs.
 
+mod client;
 #[cfg(feature = "conformance")]
 mod echo;
+mod link;
+mod native;
 mod outcome;
 mod wire;
 
@@ -17,28 +21,26 @@ use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep_until};
 
 use crate::auth::Auth;
 use crate::clock::Clock;
-use crate::domain::{Draft, Limits, Millis, RoomId, User, UserName};
+use crate::domain::{Limits, Millis};
 use crate::meter::Budget;
-use crate::protocol::{Close, Code, CommandId, Event, Goaway, Refused, Token, native};
-use crate::rooms::{Departure, JoinRequest, Mailbox, Note, Rooms, Taken};
-use crate::session::{Action, Join, JoinEnd, Session, Timing};
+use crate::protocol::{Close, Goaway};
+use crate::rooms::{Mailbox, Note, Rooms, Taken};
+use crate::session::Timing;
 use crate::telemetry::Counts;
+use client::Client;
 #[cfg(feature = "conformance")]
 pub use echo::echo;
-use outcome::{Outcome, sent, unanswered};
-use wire::{Broken, Incoming, Wire};
+use link::{Broken, Incoming, Link};
+use native::Native;
+use wire::Wire;
 
 /// Several events go out as one message of about this size at most; a larger one goes alone.
 const MESSAGE_BYTES: usize = 16 * 1024;
@@ -54,9 +56,6 @@ const LINGER_MS: Millis = 5_000;
 
 /// What a client that is over the budgets of the wire is told to wait, at least.
 const OVER_BUDGET_RETRY_MS: Millis = 1_000;
-
-/// What most replies fit in.
-const REPLY_BYTES: usize = 256;
 
 /// A write is answered within this time, with `unconfirmed` if the store hasn't.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
@@ -124,13 +123,22 @@ pub struct Rules {
     pub flush_timeout_ms: Millis,
 }
 
-struct Socket {
+impl Rules {
+    /// The times of one session: with its own share of the spread.
+    fn timing_of_one(&self) -> Timing {
+        Timing {
+            rotate_after_ms: self.timing.rotate_after_ms.map(|after| after - rand::random_range(0..=after / 10)),
+            rotate_in_ms: rand::random_range(0..=self.spread_ms),
+            ..self.timing
+        }
+    }
+}
+
+struct Socket<C: Client> {
     hub: Arc<Hub>,
-    wire: Wire,
-    session: Session,
+    link: C::Link,
+    client: C,
     mailbox: Arc<Mailbox>,
-    /// Commands that wait for the store. Most sockets never have one: the embedded store answers at once.
-    in_flight: Option<Box<FuturesUnordered<BoxFuture<'static, Outcome>>>>,
     /// Fires at `wakes_at` or before; moved only when something is due earlier.
     timer: Pin<Box<Sleep>>,
     wakes_at: Millis,
@@ -154,12 +162,14 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// Serves one client until its connection has ended.
+/// Serves one client of the native protocol until its connection has ended.
 pub async fn serve(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
-    Socket::new(hub, tcp, behind).await;
+    let rules = &hub.rules;
+    let wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);
+    Socket::new(hub, wire, Native::new).await;
 }
 
-impl Future for Socket {
+impl<C: Client> Future for Socket<C> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -168,26 +178,18 @@ impl Future for Socket {
     }
 }
 
-impl Socket {
-    fn new(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) -> Self {
-        let rules = &hub.rules;
-        let now = hub.clock.now();
-        let wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);
-        let mailbox = Mailbox::new(rand::random(), rules.limits.outbox_bytes);
+impl<C: Client> Socket<C> {
+    fn new(hub: Arc<Hub>, link: C::Link, client: impl FnOnce(Arc<Hub>, Arc<Mailbox>, bool, Millis) -> C) -> Self {
+        let mailbox = Mailbox::new(rand::random(), hub.rules.limits.outbox_bytes);
         let reachable = hub.rooms.connect(&mailbox);
         if hub.is_draining() {
             mailbox.note(Note::Goaway(Goaway::Drain));
         }
         hub.counts.socket_opened();
-        let timing = Timing {
-            rotate_after_ms: rules.timing.rotate_after_ms.map(|after| after - rand::random_range(0..=after / 10)),
-            rotate_in_ms: rand::random_range(0..=rules.spread_ms),
-            ..rules.timing
-        };
-        let session = Session::new(Arc::clone(&rules.limits), timing, reachable, now);
+        let client = client(Arc::clone(&hub), Arc::clone(&mailbox), reachable, hub.clock.now());
         let wakes_at = Millis::MAX;
         let timer = Box::pin(sleep_until(hub.clock.instant(wakes_at)));
-        Self { hub, wire, session, mailbox, in_flight: None, timer, wakes_at, flush_by: None, end_by: None }
+        Self { hub, link, client, mailbox, timer, wakes_at, flush_by: None, end_by: None }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
@@ -197,11 +199,11 @@ impl Socket {
             self.write(cx, scratch);
         }
         if let Some(by) = self.end_by {
-            if self.wire.poll_end(cx).is_ready() {
+            if self.link.poll_end(cx).is_ready() {
                 return Poll::Ready(());
             }
             if self.hub.clock.now() >= by {
-                self.wire.abort();
+                self.link.abort();
                 return Poll::Ready(());
             }
         }
@@ -213,7 +215,8 @@ impl Socket {
     fn take_in(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             let read = self.read(cx);
-            let answered = self.take_outcomes(cx);
+            let answered = self.end_by.is_none() && self.client.take_outcomes(cx);
+            self.heed();
             match read {
                 // An answer has made room for the next command.
                 Reading::Full if answered => {}
@@ -228,17 +231,19 @@ impl Socket {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Reading {
         for _ in 0..READS_PER_TURN {
-            if self.in_flight.as_ref().is_some_and(|waiting| waiting.len() >= self.hub.rules.commands_in_flight) {
+            if self.client.is_full() {
                 return Reading::Full;
             }
-            match self.wire.poll_message(cx) {
+            match self.link.poll_message(cx) {
                 Poll::Pending => return Reading::Drained,
-                Poll::Ready(Ok(Incoming::Text(text))) => self.receive(&text),
-                Poll::Ready(Ok(Incoming::Binary(_))) => self.close(Close::Binary, None),
+                Poll::Ready(Ok(message @ (Incoming::Text(_) | Incoming::Binary(_)))) => {
+                    self.client.receive(&message, self.hub.clock.now());
+                    self.heed();
+                }
                 Poll::Ready(Ok(Incoming::Control)) => {}
                 Poll::Ready(Ok(Incoming::Close) | Err(Broken::Gone)) => self.end(),
                 Poll::Ready(Err(Broken::Violation(close, retry_ms))) => {
-                    self.wire.fail(close, retry_ms.map(|ms| ms.max(OVER_BUDGET_RETRY_MS)));
+                    self.link.fail(close, retry_ms.map(|ms| ms.max(OVER_BUDGET_RETRY_MS)));
                     self.end();
                 }
             }
@@ -247,32 +252,6 @@ impl Socket {
             }
         }
         Reading::OutOfTurn
-    }
-
-    fn receive(&mut self, text: &str) {
-        let now = self.hub.clock.now();
-        let mut actions = Vec::new();
-        for object in native::objects(text) {
-            let decoded = native::decode(object, &self.hub.rules.limits);
-            self.hub.counts.command();
-            self.session.receive(decoded, now, &mut actions);
-            self.carry_out(&mut actions, now);
-            if self.end_by.is_some() {
-                return;
-            }
-        }
-    }
-
-    /// Takes what the store has answered. Returns whether there was something.
-    fn take_outcomes(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut some = false;
-        while let Some(waiting) = &mut self.in_flight
-            && let Poll::Ready(Some(outcome)) = waiting.poll_next_unpin(cx)
-        {
-            some = true;
-            self.conclude(outcome);
-        }
-        some
     }
 
     /// Does what is due, once everything that the client has sent is read: after a pause of the whole process its
@@ -287,26 +266,25 @@ impl Socket {
         }
         if self.flush_by.is_some_and(|by| by <= now) {
             // A close frame couldn't get past what the kernel doesn't take.
-            self.wire.abort();
+            self.link.abort();
             return self.end();
         }
         if self.message_due() <= now {
-            self.wire.fail(Close::Budget, Some(OVER_BUDGET_RETRY_MS));
+            self.link.fail(Close::Budget, Some(OVER_BUDGET_RETRY_MS));
             return self.end();
         }
-        let mut actions = Vec::new();
-        self.session.tick(now, &mut actions);
-        self.carry_out(&mut actions, now);
+        self.client.tick(now);
+        self.heed();
     }
 
     fn message_due(&self) -> Millis {
-        self.wire.unfinished_since().map_or(Millis::MAX, |since| since + self.hub.rules.unfinished_message_ms)
+        self.link.unfinished_since().map_or(Millis::MAX, |since| since + self.hub.rules.unfinished_message_ms)
     }
 
     fn set_timer(&mut self, cx: &mut Context<'_>) {
         let due = match self.end_by {
             Some(by) => by,
-            None => self.session.due().min(self.flush_by.unwrap_or(Millis::MAX)).min(self.message_due()),
+            None => self.client.due().min(self.flush_by.unwrap_or(Millis::MAX)).min(self.message_due()),
         };
         // A timer that fires too early is moved then; moving it at every turn would cost more than the turn.
         if due < self.wakes_at || self.timer.is_elapsed() {
@@ -321,7 +299,7 @@ impl Socket {
     /// Writes what waits in the mailbox, as far as the kernel takes it.
     fn write(&mut self, cx: &mut Context<'_>, Scratch { taken, frame }: &mut Scratch) {
         while self.end_by.is_none() {
-            let most = match self.wire.poll_flush(cx) {
+            let most = match self.link.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.flush_by = None;
                     MESSAGE_BYTES
@@ -342,12 +320,15 @@ impl Socket {
                 self.close(Close::Slow, None);
             }
             for note in taken.notes.drain(..) {
-                self.take_note(note);
+                if self.end_by.is_none() {
+                    self.client.take_note(note, self.hub.clock.now());
+                    self.heed();
+                }
             }
             if !taken.frames.is_empty() {
                 if self.end_by.is_none() {
                     self.hub.counts.delivered(taken.frames.len());
-                    if self.wire.send_lines(&taken.frames, frame).is_err() {
+                    if self.link.send(&taken.frames, frame).is_err() {
                         self.end();
                     }
                 }
@@ -357,183 +338,17 @@ impl Socket {
         }
     }
 
-    fn take_note(&mut self, note: Note) {
-        if self.end_by.is_some() {
-            return;
+    /// Closes where the client wants to.
+    fn heed(&mut self) {
+        if self.end_by.is_none()
+            && let Some((close, retry_ms)) = self.client.closing()
+        {
+            self.close(close, retry_ms);
         }
-        let now = self.hub.clock.now();
-        let mut actions = Vec::new();
-        match note {
-            Note::Renamed(name) => {
-                self.session.renamed(name);
-                self.refresh_rooms();
-            }
-            Note::Reachable(reachable) => self.session.reachable(reachable, now, &mut actions),
-            Note::Durability(durability) => {
-                if self.session.user().is_some() {
-                    self.reply(&Event::Durability { mode: durability.as_str() });
-                }
-            }
-            Note::Goaway(reason) => {
-                let in_ms = rand::random_range(0..=self.hub.rules.spread_ms);
-                self.session.go_away(reason, in_ms, now, &mut actions);
-            }
-        }
-        self.carry_out(&mut actions, now);
-    }
-
-    fn carry_out(&mut self, actions: &mut Vec<Action>, now: Millis) {
-        for action in actions.drain(..) {
-            if self.end_by.is_some() {
-                return;
-            }
-            match action {
-                Action::Reply(event) => self.reply(&event),
-                Action::SignIn { id, name, token } => self.sign_in(id, name, token, now),
-                Action::Join(join) => self.join(join, now),
-                Action::Leave { room } => {
-                    if let Some(user) = self.session.user() {
-                        self.hub.rooms.leave(&self.mailbox, &user.id, &room, Departure::AtOnce);
-                    }
-                }
-                Action::Write { id, room, draft } => self.append(id, room, draft),
-                Action::History { id, room, before, limit } => {
-                    let page = self.hub.rooms.history(id, &room, before, limit);
-                    self.start(page.map(Outcome::Reply).boxed());
-                }
-                Action::Typing { room } => {
-                    if let Some(user) = self.session.user() {
-                        self.hub.rooms.typing(&room, user);
-                    }
-                }
-                Action::Read { room, offset } => {
-                    if let Some(user) = self.session.user() {
-                        self.hub.rooms.read(&room, &user.id, offset, &self.mailbox);
-                    }
-                }
-                Action::Close(close, retry_ms) => self.close(close, retry_ms),
-            }
-        }
-    }
-
-    fn sign_in(&mut self, id: Option<CommandId>, name: UserName, token: Option<Token>, now: Millis) {
-        let hub = Arc::clone(&self.hub);
-        let before = self.session.user().cloned();
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let signed = match (&before, token) {
-            // A second hello may leave the token out: it is the same client.
-            (Some(user), None) => {
-                hub.auth.sign(&user.id, unix).map(|token| (User { id: user.id.clone(), name }, token))
-            }
-            (_, token) => hub.auth.sign_in(name, token.as_ref(), unix),
-        };
-        let (user, token) = match signed {
-            Ok(signed) => signed,
-            Err(error) => return self.reply(&Event::Error(Refused::new(id, error.code(), error.to_string()))),
-        };
-        if before.as_ref().is_some_and(|before| before.id != user.id) {
-            let refused = Refused::new(id, Code::Forbidden, "the token is another user's: open another connection");
-            return self.reply(&Event::Error(refused));
-        }
-        let first = self.session.signed_in(user.clone(), now);
-        self.reply(&Event::Welcome {
-            id,
-            user: user.clone(),
-            token,
-            instance: Arc::clone(&hub.rules.instance),
-            durability: hub.rooms.durability().as_str(),
-            heartbeat_ms: hub.rules.timing.heartbeat_ms,
-            rotate_after_ms: hub.rules.timing.rotate_after_ms,
-            limits: Arc::clone(&hub.rules.limits),
-        });
-        if first {
-            hub.rooms.signed_in(&self.mailbox, &user.id);
-            if self.session.is_degraded() {
-                self.reply(&Event::Degraded { on: true });
-            }
-        } else if before.is_some_and(|before| before.name != user.name) {
-            hub.rooms.rename(&user, &self.mailbox);
-            self.refresh_rooms();
-        }
-    }
-
-    fn refresh_rooms(&self) {
-        if let Some(user) = self.session.user() {
-            for room in self.session.rooms() {
-                self.hub.rooms.refresh(room, user);
-            }
-        }
-    }
-
-    fn join(&mut self, join: Join, now: Millis) {
-        let Some(user) = self.session.user() else { return };
-        let Join { id, room, since, limit, may_create } = join;
-        let request = JoinRequest {
-            id,
-            room: room.clone(),
-            since,
-            limit,
-            may_create: if may_create { Ok(()) } else { Err(self.session.new_room_retry_ms(now)) },
-        };
-        let joining = self.hub.rooms.join(&self.mailbox, user, request);
-        self.start(joining.map(move |result| Outcome::Joined { room, may_create, result }).boxed());
-    }
-
-    fn append(&mut self, id: Option<CommandId>, room: RoomId, draft: Draft) {
-        let mut appending = self.hub.rooms.write(&room, draft);
-        // The embedded store answers at once, and then there is nothing to wait for.
-        if let Poll::Ready(result) = appending.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            return self.reply(&sent(id, room, result));
-        }
-        let answer = timeout(ANSWER_WITHIN, appending).map(move |result| {
-            Outcome::Reply(match result {
-                Ok(result) => sent(id, room, result),
-                Err(_) => unanswered(id),
-            })
-        });
-        self.wait_for(answer.boxed());
-    }
-
-    /// Takes the answer if it is there already, or waits for it.
-    fn start(&mut self, mut answer: BoxFuture<'static, Outcome>) {
-        match answer.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => self.conclude(outcome),
-            Poll::Pending => self.wait_for(answer),
-        }
-    }
-
-    fn wait_for(&mut self, answer: BoxFuture<'static, Outcome>) {
-        self.in_flight.get_or_insert_default().push(answer);
-    }
-
-    fn conclude(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Reply(event) => self.reply(&event),
-            Outcome::Joined { room, may_create, result } => {
-                let end = match result {
-                    Ok(seated) if seated.created => JoinEnd::Created,
-                    Ok(_) => JoinEnd::Joined,
-                    Err(refused) => {
-                        self.reply(&Event::Error(refused));
-                        JoinEnd::Refused
-                    }
-                };
-                let mut actions = Vec::new();
-                self.session.join_ended(&room, may_create, end, &mut actions);
-                self.carry_out(&mut actions, self.hub.clock.now());
-            }
-        }
-    }
-
-    /// Replies take the same way as pushes: one order, one bound.
-    fn reply(&self, event: &Event) {
-        let mut line = Vec::with_capacity(REPLY_BYTES);
-        native::encode(event, &mut line);
-        self.mailbox.push(Bytes::from(line));
     }
 
     fn close(&mut self, close: Close, retry_ms: Option<Millis>) {
-        self.wire.close(close, retry_ms);
+        self.link.close(close, retry_ms);
         self.end();
     }
 
@@ -541,27 +356,16 @@ impl Socket {
     fn end(&mut self) {
         if self.end_by.is_none() {
             self.end_by = Some(self.hub.clock.now() + LINGER_MS);
-            self.depart();
+            self.client.depart();
         }
-    }
-
-    fn depart(&mut self) {
-        self.in_flight = None;
-        let user = self.session.user().map(|user| &user.id);
-        if let Some(user) = user {
-            for room in self.session.rooms() {
-                self.hub.rooms.leave(&self.mailbox, user, room, Departure::AfterGrace);
-            }
-        }
-        self.hub.rooms.disconnect(&self.mailbox, user);
     }
 }
 
-impl Drop for Socket {
+impl<C: Client> Drop for Socket<C> {
     fn drop(&mut self) {
         // The task was ended from outside, at the end of a drain.
         if self.end_by.is_none() {
-            self.depart();
+            self.client.depart();
         }
         self.hub.counts.socket_closed();
     }

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{FrameHeader, Utf8Bytes};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
+use super::link::{Broken, Incoming, Link};
 use crate::clock::Clock;
 use crate::domain::Millis;
 use crate::meter::{Budget, FrameMeter, OverBudget};
@@ -40,29 +41,6 @@ pub struct Wire {
     /// Something may wait to be written.
     unsent: bool,
     ending: Option<Ending>,
-}
-
-/// What a peer sent.
-#[derive(Debug)]
-pub enum Incoming {
-    /// A text. Don't keep it: it may pin the read buffer.
-    Text(Utf8Bytes),
-    /// Bytes. Don't keep them.
-    #[cfg_attr(not(feature = "conformance"), expect(dead_code))]
-    Binary(Bytes),
-    /// A ping, which is answered, or a pong.
-    Control,
-    /// The peer closes; nothing follows. [`Wire::poll_end`] answers it.
-    Close,
-}
-
-/// Why nothing more can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Broken {
-    /// The peer did what it must not: tell it so and close.
-    Violation(Close, Option<Millis>),
-    /// The connection is gone, with or without a word.
-    Gone,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,23 +73,6 @@ impl Wire {
         Self { socket, unread: true, unsent: false, ending: None }
     }
 
-    /// The next message. Pending only when everything that has arrived was read.
-    pub fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Broken>> {
-        loop {
-            if !self.unread {
-                ready!(self.stream().tcp.poll_read_ready(cx)).map_err(|_| Broken::Gone)?;
-            }
-            match self.socket.read() {
-                Ok(message) => {
-                    self.unread = true;
-                    return Poll::Ready(Ok(self.incoming(message)));
-                }
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.unread = false,
-                Err(error) => return Poll::Ready(Err(broken(&error))),
-            }
-        }
-    }
-
     fn incoming(&mut self, message: Message) -> Incoming {
         match message {
             Message::Text(text) => Incoming::Text(text),
@@ -130,61 +91,10 @@ impl Wire {
         }
     }
 
-    /// Ready once everything is with the kernel.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while self.unsent {
-            match self.socket.flush() {
-                Ok(()) => self.unsent = false,
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
-                    ready!(self.stream().tcp.poll_write_ready(cx)).map_err(|_| Broken::Gone)?;
-                }
-                Err(_) => return Poll::Ready(Err(Broken::Gone)),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Sends one text message: the parts, joined by newlines. Only when [`Wire::poll_flush`] is ready and neither side
-    /// has closed. `buffer` is for scratch work. The parts are not checked for UTF-8.
-    ///
-    /// # Errors
-    /// The connection is gone.
-    pub fn send_lines(&mut self, parts: &[Bytes], buffer: &mut Vec<u8>) -> Result<(), Broken> {
-        let bytes = parts.iter().map(Bytes::len).sum::<usize>() + parts.len().saturating_sub(1);
-        buffer.clear();
-        frame_head(Data::Text, bytes, buffer);
-        for (at, part) in parts.iter().enumerate() {
-            if at > 0 {
-                buffer.push(b'\n');
-            }
-            buffer.extend_from_slice(part);
-        }
-        self.send_raw(buffer)
-    }
-
     fn send_raw(&mut self, frame: &[u8]) -> Result<(), Broken> {
         debug_assert!(!self.unsent && self.ending.is_none(), "a frame would be torn apart, or follow a close");
         self.unsent = !self.socket.get_mut().write_or_keep(frame).map_err(|_| Broken::Gone)?;
         Ok(())
-    }
-
-    /// Since when a message of the peer is unfinished.
-    #[must_use]
-    pub fn unfinished_since(&self) -> Option<Millis> {
-        self.socket.get_ref().meter.unfinished_since()
-    }
-
-    /// Puts a close frame behind whatever waits, unless the peer has closed. [`Wire::poll_end`] does the rest.
-    pub fn close(&mut self, close: Close, retry_ms: Option<Millis>) {
-        self.close_as(close, retry_ms, Ending::Closing);
-    }
-
-    /// The same, when what the peer sends can't be understood any more.
-    pub fn fail(&mut self, close: Close, retry_ms: Option<Millis>) {
-        self.close_as(close, retry_ms, Ending::Failing);
     }
 
     fn close_as(&mut self, close: Close, retry_ms: Option<Millis>, ending: Ending) {
@@ -201,8 +111,72 @@ impl Wire {
         self.ending = Some(ending);
     }
 
-    /// Ready once both sides have closed, or the connection is gone. How long that may take is for the caller to say.
-    pub fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket.get_mut().tcp).poll_shutdown(cx)
+    }
+
+    fn stream(&self) -> &Stream {
+        self.socket.get_ref()
+    }
+}
+
+impl Link for Wire {
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Incoming, Broken>> {
+        loop {
+            if !self.unread {
+                ready!(self.stream().tcp.poll_read_ready(cx)).map_err(|_| Broken::Gone)?;
+            }
+            match self.socket.read() {
+                Ok(message) => {
+                    self.unread = true;
+                    return Poll::Ready(Ok(self.incoming(message)));
+                }
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => self.unread = false,
+                Err(error) => return Poll::Ready(Err(broken(&error))),
+            }
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while self.unsent {
+            match self.socket.flush() {
+                Ok(()) => self.unsent = false,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                    ready!(self.stream().tcp.poll_write_ready(cx)).map_err(|_| Broken::Gone)?;
+                }
+                Err(_) => return Poll::Ready(Err(Broken::Gone)),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// One text message: the frames, joined by newlines.
+    fn send(&mut self, frames: &[Bytes], buffer: &mut Vec<u8>) -> Result<(), Broken> {
+        let bytes = frames.iter().map(Bytes::len).sum::<usize>() + frames.len().saturating_sub(1);
+        buffer.clear();
+        frame_head(Data::Text, bytes, buffer);
+        for (at, frame) in frames.iter().enumerate() {
+            if at > 0 {
+                buffer.push(b'\n');
+            }
+            buffer.extend_from_slice(frame);
+        }
+        self.send_raw(buffer)
+    }
+
+    fn unfinished_since(&self) -> Option<Millis> {
+        self.socket.get_ref().meter.unfinished_since()
+    }
+
+    fn close(&mut self, close: Close, retry_ms: Option<Millis>) {
+        self.close_as(close, retry_ms, Ending::Closing);
+    }
+
+    fn fail(&mut self, close: Close, retry_ms: Option<Millis>) {
+        self.close_as(close, retry_ms, Ending::Failing);
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.ending {
                 None => return Poll::Ready(()),
@@ -246,28 +220,19 @@ impl Wire {
         }
     }
 
-    /// Ends the connection at once and without a word: what waits in the kernel is dropped too.
-    pub fn abort(&mut self) {
+    fn abort(&mut self) {
         // Where this fails the connection is gone already.
         let _ = self.stream().tcp.set_zero_linger();
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket.get_mut().tcp).poll_shutdown(cx)
-    }
-
-    fn stream(&self) -> &Stream {
-        self.socket.get_ref()
     }
 }
 
 #[cfg(feature = "conformance")]
 impl Wire {
-    /// Sends a message of either kind as it is; see [`Wire::send_lines`].
+    /// Sends a message of either kind as it is; see [`Link::send`].
     ///
     /// # Errors
     /// The connection is gone.
-    pub fn send(&mut self, kind: Data, payload: &[u8], buffer: &mut Vec<u8>) -> Result<(), Broken> {
+    pub fn send_message(&mut self, kind: Data, payload: &[u8], buffer: &mut Vec<u8>) -> Result<(), Broken> {
         buffer.clear();
         frame_head(kind, payload.len(), buffer);
         buffer.extend_from_slice(payload);

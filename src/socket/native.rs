@@ -1,0 +1,275 @@
+//! A client of the native protocol: its session, and how the session's decisions are carried out.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::timeout;
+
+use super::client::Client;
+use super::link::Incoming;
+use super::outcome::{Outcome, sent, unanswered};
+use super::wire::Wire;
+use super::{ANSWER_WITHIN, Hub};
+use crate::domain::{Draft, Millis, RoomId, User, UserName};
+use crate::protocol::{Close, Code, CommandId, Event, Refused, Token, native};
+use crate::rooms::{Departure, JoinRequest, Mailbox, Note};
+use crate::session::{Action, Join, JoinEnd, Session};
+
+/// What most replies fit in.
+const REPLY_BYTES: usize = 256;
+
+/// One client.
+pub struct Native {
+    hub: Arc<Hub>,
+    session: Session,
+    mailbox: Arc<Mailbox>,
+    /// Commands that wait for the store. Most sockets never have one: the embedded store answers at once.
+    in_flight: Option<Box<FuturesUnordered<BoxFuture<'static, Outcome>>>>,
+    closing: Option<(Close, Option<Millis>)>,
+}
+
+impl Native {
+    /// A client that has just connected.
+    pub fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>, reachable: bool, now: Millis) -> Self {
+        let session = Session::new(Arc::clone(&hub.rules.limits), hub.rules.timing_of_one(), reachable, now);
+        Self { hub, session, mailbox, in_flight: None, closing: None }
+    }
+
+    fn carry_out(&mut self, actions: &mut Vec<Action>, now: Millis) {
+        for action in actions.drain(..) {
+            if self.closing.is_some() {
+                return;
+            }
+            match action {
+                Action::Reply(event) => self.reply(&event),
+                Action::SignIn { id, name, token } => self.sign_in(id, name, token, now),
+                Action::Join(join) => self.join(join, now),
+                Action::Leave { room } => {
+                    if let Some(user) = self.session.user() {
+                        self.hub.rooms.leave(&self.mailbox, &user.id, &room, Departure::AtOnce);
+                    }
+                }
+                Action::Write { id, room, draft } => self.append(id, room, draft),
+                Action::History { id, room, before, limit } => {
+                    let page = self.hub.rooms.history(id, &room, before, limit);
+                    self.start(page.map(Outcome::Reply).boxed());
+                }
+                Action::Typing { room } => {
+                    if let Some(user) = self.session.user() {
+                        self.hub.rooms.typing(&room, user);
+                    }
+                }
+                Action::Read { room, offset } => {
+                    if let Some(user) = self.session.user() {
+                        self.hub.rooms.read(&room, &user.id, offset, &self.mailbox);
+                    }
+                }
+                Action::Close(close, retry_ms) => self.closing = Some((close, retry_ms)),
+            }
+        }
+    }
+
+    fn sign_in(&mut self, id: Option<CommandId>, name: UserName, token: Option<Token>, now: Millis) {
+        let hub = Arc::clone(&self.hub);
+        let before = self.session.user().cloned();
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let signed = match (&before, token) {
+            // A second hello may leave the token out: it is the same client.
+            (Some(user), None) => {
+                hub.auth.sign(&user.id, unix).map(|token| (User { id: user.id.clone(), name }, token))
+            }
+            (_, token) => hub.auth.sign_in(name, token.as_ref(), unix),
+        };
+        let (user, token) = match signed {
+            Ok(signed) => signed,
+            Err(error) => return self.reply(&Event::Error(Refused::new(id, error.code(), error.to_string()))),
+        };
+        if before.as_ref().is_some_and(|before| before.id != user.id) {
+            let refused = Refused::new(id, Code::Forbidden, "the token is another user's: open another connection");
+            return self.reply(&Event::Error(refused));
+        }
+        let first = self.session.signed_in(user.clone(), now);
+        self.reply(&Event::Welcome {
+            id,
+            user: user.clone(),
+            token,
+            instance: Arc::clone(&hub.rules.instance),
+            durability: hub.rooms.durability().as_str(),
+            heartbeat_ms: hub.rules.timing.heartbeat_ms,
+            rotate_after_ms: hub.rules.timing.rotate_after_ms,
+            limits: Arc::clone(&hub.rules.limits),
+        });
+        if first {
+            hub.rooms.signed_in(&self.mailbox, &user.id);
+            if self.session.is_degraded() {
+                self.reply(&Event::Degraded { on: true });
+            }
+        } else if before.is_some_and(|before| before.name != user.name) {
+            hub.rooms.rename(&user, &self.mailbox);
+            self.refresh_rooms();
+        }
+    }
+
+    fn refresh_rooms(&self) {
+        if let Some(user) = self.session.user() {
+            for room in self.session.rooms() {
+                self.hub.rooms.refresh(room, user);
+            }
+        }
+    }
+
+    fn join(&mut self, join: Join, now: Millis) {
+        let Some(user) = self.session.user() else { return };
+        let Join { id, room, since, limit, may_create } = join;
+        let request = JoinRequest {
+            id,
+            room: room.clone(),
+            since,
+            limit,
+            may_create: if may_create { Ok(()) } else { Err(self.session.new_room_retry_ms(now)) },
+        };
+        let joining = self.hub.rooms.join(&self.mailbox, user, request);
+        self.start(joining.map(move |result| Outcome::Joined { room, may_create, result }).boxed());
+    }
+
+    fn append(&mut self, id: Option<CommandId>, room: RoomId, draft: Draft) {
+        let mut appending = self.hub.rooms.write(&room, draft);
+        // The embedded store answers at once, and then there is nothing to wait for.
+        if let Poll::Ready(result) = appending.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            return self.reply(&sent(id, room, result));
+        }
+        let answer = timeout(ANSWER_WITHIN, appending).map(move |result| {
+            Outcome::Reply(match result {
+                Ok(result) => sent(id, room, result),
+                Err(_) => unanswered(id),
+            })
+        });
+        self.wait_for(answer.boxed());
+    }
+
+    /// Takes the answer if it is there already, or waits for it.
+    fn start(&mut self, mut answer: BoxFuture<'static, Outcome>) {
+        match answer.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => self.conclude(outcome),
+            Poll::Pending => self.wait_for(answer),
+        }
+    }
+
+    fn wait_for(&mut self, answer: BoxFuture<'static, Outcome>) {
+        self.in_flight.get_or_insert_default().push(answer);
+    }
+
+    fn conclude(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Reply(event) => self.reply(&event),
+            Outcome::Joined { room, may_create, result } => {
+                let end = match result {
+                    Ok(seated) if seated.created => JoinEnd::Created,
+                    Ok(_) => JoinEnd::Joined,
+                    Err(refused) => {
+                        self.reply(&Event::Error(refused));
+                        JoinEnd::Refused
+                    }
+                };
+                let mut actions = Vec::new();
+                self.session.join_ended(&room, may_create, end, &mut actions);
+                self.carry_out(&mut actions, self.hub.clock.now());
+            }
+        }
+    }
+
+    /// Replies take the same way as pushes: one order, one bound.
+    fn reply(&self, event: &Event) {
+        let mut line = Vec::with_capacity(REPLY_BYTES);
+        native::encode(event, &mut line);
+        self.mailbox.push(Bytes::from(line));
+    }
+}
+
+impl Client for Native {
+    type Link = Wire;
+
+    fn receive(&mut self, message: &Incoming, now: Millis) {
+        let text = match message {
+            Incoming::Text(text) => text,
+            Incoming::Binary(_) => return self.closing = Some((Close::Binary, None)),
+            Incoming::Control | Incoming::Close => return,
+        };
+        let mut actions = Vec::new();
+        for object in native::objects(text) {
+            let decoded = native::decode(object, &self.hub.rules.limits);
+            self.hub.counts.command();
+            self.session.receive(decoded, now, &mut actions);
+            self.carry_out(&mut actions, now);
+            if self.closing.is_some() {
+                return;
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.in_flight.as_ref().is_some_and(|waiting| waiting.len() >= self.hub.rules.commands_in_flight)
+    }
+
+    fn take_outcomes(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut some = false;
+        while let Some(waiting) = &mut self.in_flight
+            && let Poll::Ready(Some(outcome)) = waiting.poll_next_unpin(cx)
+        {
+            some = true;
+            self.conclude(outcome);
+        }
+        some
+    }
+
+    fn take_note(&mut self, note: Note, now: Millis) {
+        let mut actions = Vec::new();
+        match note {
+            Note::Renamed(name) => {
+                self.session.renamed(name);
+                self.refresh_rooms();
+            }
+            Note::Reachable(reachable) => self.session.reachable(reachable, now, &mut actions),
+            Note::Durability(durability) => {
+                if self.session.user().is_some() {
+                    self.reply(&Event::Durability { mode: durability.as_str() });
+                }
+            }
+            Note::Goaway(reason) => {
+                let in_ms = rand::random_range(0..=self.hub.rules.spread_ms);
+                self.session.go_away(reason, in_ms, now, &mut actions);
+            }
+        }
+        self.carry_out(&mut actions, now);
+    }
+
+    fn due(&self) -> Millis {
+        self.session.due()
+    }
+
+    fn tick(&mut self, now: Millis) {
+        let mut actions = Vec::new();
+        self.session.tick(now, &mut actions);
+        self.carry_out(&mut actions, now);
+    }
+
+    fn closing(&self) -> Option<(Close, Option<Millis>)> {
+        self.closing
+    }
+
+    fn depart(&mut self) {
+        self.in_flight = None;
+        let user = self.session.user().map(|user| &user.id);
+        if let Some(user) = user {
+            for room in self.session.rooms() {
+                self.hub.rooms.leave(&self.mailbox, user, room, Departure::AfterGrace);
+            }
+        }
+        self.hub.rooms.disconnect(&self.mailbox, user);
+    }
+}
