@@ -46,9 +46,11 @@ const SEARCH_PAGES = 50;
 /** @extends {Emitter<RoomEvents & Record<string, any>>} */
 export class Room extends Emitter {
   log = new Log();
-  /** @type {Map<string, User>} by id; only complete where `listed` */
+  /** @type {Map<string, User>} by id; empty where people are only counted */
   members = new Map();
   memberCount = 0;
+  /** Whether `members` names everybody: large rooms are only counted. */
+  listed = true;
   /** Lowest offset that the server keeps; 0 for none. */
   oldest = 0;
   /** This user's read mark, over all devices. */
@@ -87,11 +89,6 @@ export class Room extends Emitter {
   /** People who type now, oneself not among them. */
   get typists() {
     return [...this.#typing.values()].map(({ user }) => user);
-  }
-
-  /** Whether `members` names everybody: large rooms are only counted. */
-  get listed() {
-    return this.members.size === this.memberCount;
   }
 
   /** Whether the server keeps entries older than those loaded. */
@@ -234,8 +231,7 @@ export class Room extends Emitter {
     this.link = link;
     this.name = reply.room;
     this.oldest = reply.oldest;
-    this.memberCount = reply.member_count;
-    this.members = new Map((reply.members ?? []).map((user) => [user.id, user]));
+    this.#people(reply.members, reply.member_count);
     if (reply.read !== undefined && reply.read > this.readOffset) {
       this.readOffset = reply.read;
       this.emit('read', reply.read);
@@ -325,14 +321,25 @@ export class Room extends Emitter {
 
   /** @param {Message} message */
   #presence({ joined = [], left = [], members, member_count: count }) {
-    if (members) this.members = new Map(members.map((/** @type {User} */ user) => [user.id, user]));
-    for (const user of joined) this.members.set(user.id, user);
+    // Names that come or go keep a list complete; a number alone says that from now on there is none.
+    const listed = this.listed && joined.length + left.length > 0;
+    this.#people(members ?? (listed ? [...this.members.values(), ...joined] : undefined), count);
     for (const user of left) {
       this.members.delete(user.id);
       this.#stopped(user.id);
     }
-    if (typeof count === 'number') this.memberCount = count;
+    if (this.listed) this.memberCount = this.members.size;
     this.emit('presence', { joined, left });
+  }
+
+  /**
+   * @param {User[] | undefined} members nothing where people are only counted
+   * @param {number} count a list counts itself: the number that comes with one can be of another moment
+   */
+  #people(members, count) {
+    this.listed = members !== undefined;
+    this.members = new Map((members ?? []).map((user) => [user.id, user]));
+    this.memberCount = this.listed ? this.members.size : count;
   }
 
   /** @param {User} user */

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { after, test } from 'node:test';
 import { closeBrowser, live, person, row, say, signIn } from './browser.js';
 import { Gate } from '../real/gate.js';
-import { Server, until } from '../real/server.js';
+import { Server, becomes, until } from '../real/server.js';
 
 after(closeBrowser);
 
@@ -98,10 +98,10 @@ test('everything_can_be_done_with_the_keyboard_alone', async (t) => {
   await row(page, 'typed').waitFor();
   await page.locator('#box').evaluate((box) => box.blur());
   await page.keyboard.press('Escape');
-  assert.equal(await page.evaluate(() => document.activeElement.id), 'box');
+  await becomes(() => page.evaluate(() => document.activeElement.id), 'box');
   for (let i = 0; i < 6 && !await page.evaluate(() => document.activeElement.matches('.timeline')); i += 1) await page.keyboard.press('Shift+Tab');
   await page.keyboard.press('ArrowUp');
-  assert.equal(await page.evaluate(() => document.activeElement.dataset.offset), '1');
+  await becomes(() => page.evaluate(() => document.activeElement.dataset.offset), '1');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Enter');
   await page.locator('.reaction', { hasText: '👍 1' }).waitFor();
@@ -132,7 +132,7 @@ test('nothing_is_wider_than_320_pixels', async (t) => {
   await page.fill('#box', `${'x'.repeat(300)} https://host.test/${'y'.repeat(200)}\n\`\`\`\n${'z'.repeat(200)}\n\`\`\``);
   await page.locator('.send').click();
   await page.locator('[data-offset="1"]').waitFor();
-  assert.deepEqual(await page.evaluate(() => [document.documentElement.scrollWidth, document.querySelector('.timeline').scrollWidth]), [320, 320]);
+  await becomes(() => page.evaluate(() => [document.documentElement.scrollWidth, document.querySelector('.timeline').scrollWidth]), [320, 320]);
 });
 
 test('a_reader_hears_new_messages_and_no_history', async (t) => {
@@ -144,6 +144,6 @@ test('a_reader_hears_new_messages_and_no_history', async (t) => {
   await signIn(ada, server.url, 'Ada');
   await row(ada, 'before').waitFor();
   await say(bo, 'news');
-  await until('it is read out', async () => await ada.locator('#announcer').textContent() === 'Bo: news');
+  await becomes(() => ada.locator('#announcer').textContent(), 'Bo: news');
   assert.equal(await ada.locator('[role=log]').getAttribute('aria-live'), 'off');
 });

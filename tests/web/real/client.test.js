@@ -4,7 +4,7 @@ import { WebSocket } from 'ws';
 import { Client, verifyChain } from '../../../web/client/index.js';
 import { greet } from '../../../web/client/example.js';
 import { Gate } from './gate.js';
-import { Server, until } from './server.js';
+import { Server, becomes, until } from './server.js';
 
 /** A client of the real server, live in its rooms, closed when the test is over. */
 async function enter(t, url, name, ...rooms) {
@@ -108,7 +108,7 @@ test('a_send_whose_answer_was_lost_makes_one_message', async (t) => {
   await stored(ada);
   hers.send('after');
   await until('both have the next one', () => [his, hers].every((room) => texts(room).includes('after')));
-  assert.deepEqual([texts(his), texts(hers), replies[0]], [['once', 'after'], ['once', 'after'], true]);
+  await becomes(() => [texts(his), texts(hers), replies[0]], [['once', 'after'], ['once', 'after'], true]);
 });
 
 test('a_killed_server_that_comes_back_empty_is_told_as_a_lost_log', async (t) => {
@@ -123,7 +123,7 @@ test('a_killed_server_that_comes_back_empty_is_told_as_a_lost_log', async (t) =>
   hers.send('while it was away');
   await server.start();
   await stored(ada);
-  assert.deepEqual([resets, texts(hers)], [['lost'], ['while it was away']]);
+  await becomes(() => [resets, texts(hers)], [['lost'], ['while it was away']]);
 });
 
 test('a_server_that_forgot_its_guests_signs_them_out_and_what_they_wrote_stays_theirs', async (t) => {
@@ -133,7 +133,7 @@ test('a_server_that_forgot_its_guests_signs_them_out_and_what_they_wrote_stays_t
   await until('it is noticed', () => ada.status.state !== 'live');
   const { key } = hers.send('while it was away');
   await server.start();
-  await until('it is refused', () => ada.status.state === 'refused', 20_000);
+  await until('it is refused', () => ada.status.state === 'refused');
   assert.deepEqual([ada.status.code, ada.outbox.map((item) => item.key)], ['bad_token', [key]]);
 });
 
@@ -167,8 +167,8 @@ test('a_half_open_connection_is_found_and_replaced', async (t) => {
   ada.mute();
   his.send('are you there?');
   await stored(bo);
-  await until('the message came over another connection', () => texts(hers).includes('are you there?'), 15_000);
-  assert.equal(ada.stats.connections, 2);
+  await until('the message came over another connection', () => texts(hers).includes('are you there?'));
+  assert.ok(ada.stats.connections >= 2);
 });
 
 test('people_come_and_go_and_type', async (t) => {
@@ -197,8 +197,11 @@ test('a_read_mark_reaches_the_other_device_and_the_next_join', async (t) => {
   await until('the second device is live', () => there.state === 'live');
   hers.read(2);
   await until('the mark is there', () => there.readOffset === 2);
-  const [, late] = [second, second.join('den')];
-  assert.equal(late.readOffset, 2);
+  const third = new Client({ url: server.ws, name: 'Ada', token: ada.token, WebSocket });
+  t.after(() => third.close());
+  const late = third.join('den');
+  third.connect();
+  await until('the third device is told', () => late.readOffset === 2);
 });
 
 test('older_pages_reach_the_beginning', async (t) => {

@@ -4,13 +4,15 @@
  * `CONFAB_BIN` names the binary; `run` builds it and sets it.
  */
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
 
 const BIN = process.env.CONFAB_BIN ?? fileURLToPath(new URL('../../../target/debug/confab', import.meta.url));
-const READY_WITHIN_MS = 15_000;
+const READY_WITHIN_MS = 30_000;
 /** Lets guests keep their tokens over a restart. It protects nothing but this test. */
 const TEST_KEY = 'a-key-for-tests-that-guards-nothing';
 
@@ -24,8 +26,11 @@ export async function freePort() {
   return port;
 }
 
+/** Longer than anything takes on a machine that is busy with other tests. */
+const PATIENCE_MS = 20_000;
+
 /** Waits until `probe` gives something, or fails with `what` after a time. */
-export async function until(what, probe, ms = 10_000) {
+export async function until(what, probe, ms = PATIENCE_MS) {
   const deadline = Date.now() + ms;
   for (;;) {
     const value = await probe();
@@ -33,6 +38,12 @@ export async function until(what, probe, ms = 10_000) {
     if (Date.now() > deadline) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => { setTimeout(resolve, 10); });
   }
+}
+
+/** Waits until what is read is as expected; what it was at last is in the failure. */
+export async function becomes(read, expected) {
+  let last;
+  await until('as expected', async () => isDeepStrictEqual(last = await read(), expected)).catch(() => assert.deepEqual(last, expected));
 }
 
 export class Server {

@@ -385,6 +385,24 @@ test('what_a_newer_server_adds_is_ignored_and_what_an_older_one_lacks_has_defaul
   assert.deepEqual([client.status.state, room.log.position.offset, client.limits.text_chars, room.listed], ['live', 3, 4000, false]);
 });
 
+test('a_listed_room_counts_whom_it_lists_and_a_number_alone_makes_it_a_counted_one', async () => {
+  const { room, socket } = await inTheDen();
+  const bo = { id: 'u2', name: 'Bo' };
+  const presence = (more) => socket.say({ type: 'presence', room: 'den', joined: [], left: [], ...more });
+  const seen = () => [room.listed, room.memberCount, [...room.members.keys()]];
+  // The number is of another moment than the list: this client was told of itself and Bo in another order.
+  presence({ joined: [bo], member_count: 1 });
+  assert.deepEqual(seen(), [true, 2, ['u1', 'u2']]);
+  presence({ left: [bo], member_count: 2 });
+  assert.deepEqual(seen(), [true, 1, ['u1']]);
+  presence({ member_count: 201 });
+  assert.deepEqual(seen(), [false, 201, []]);
+  presence({ joined: [bo], member_count: 202 });
+  assert.deepEqual(seen(), [false, 202, []]);
+  presence({ members: [{ id: 'u1', name: 'Ada' }, bo], member_count: 2 });
+  assert.deepEqual(seen(), [true, 2, ['u1', 'u2']]);
+});
+
 test('a_connection_that_takes_over_brings_its_own_state_of_the_store', async () => {
   const { client, peer, socket: old, clock } = await inTheDen();
   old.say({ type: 'degraded', on: true });

@@ -34,9 +34,11 @@ export class Room extends Emitter<RoomEvents & Record<string, any>> {
      */
     constructor(name: string, host: Host, pageSize: number);
     log: Log;
-    /** @type {Map<string, User>} by id; only complete where `listed` */
+    /** @type {Map<string, User>} by id; empty where people are only counted */
     members: Map<string, User>;
     memberCount: number;
+    /** Whether `members` names everybody: large rooms are only counted. */
+    listed: boolean;
     /** Lowest offset that the server keeps; 0 for none. */
     oldest: number;
     /** This user's read mark, over all devices. */
@@ -53,8 +55,6 @@ export class Room extends Emitter<RoomEvents & Record<string, any>> {
     get since(): Position | undefined;
     /** People who type now, oneself not among them. */
     get typists(): User[];
-    /** Whether `members` names everybody: large rooms are only counted. */
-    get listed(): boolean;
     /** Whether the server keeps entries older than those loaded. */
     get hasOlder(): boolean;
     /**
