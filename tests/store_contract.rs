@@ -26,6 +26,8 @@ mod positions;
 mod presence;
 #[path = "store_contract/rates.rs"]
 mod rates;
+#[path = "store_contract/records.rs"]
+mod records;
 #[path = "store_contract/targets.rs"]
 mod targets;
 #[path = "store_contract/trimming.rs"]
@@ -97,6 +99,10 @@ macro_rules! contract {
                 marks::a_mark_is_announced_where_it_rose,
                 marks::marks_are_by_room_and_user,
                 marks::a_new_log_starts_without_marks,
+                records::a_record_is_read_on_every_instance,
+                records::the_newest_record_stands,
+                records::a_record_ends_with_its_time_and_can_be_renewed,
+                records::a_record_outlives_its_instance,
                 presence::the_first_instance_announces_the_join_and_the_last_one_the_leave,
                 presence::entering_and_leaving_again_is_harmless,
                 presence::another_name_is_announced_once,

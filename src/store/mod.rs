@@ -101,6 +101,14 @@ pub trait Store: Send + Sync + 'static {
     /// All members of a room over all instances, by id; only the count where there are more than `most`.
     fn members(&self, room: &RoomId, most: usize) -> Pending<Members>;
 
+    /// Keeps a small record for `for_ms` from now, in place of the one before under this id: any instance can read it
+    /// until then. It is opaque, at most [`RECORD_BYTES`] long, and neither published nor a part of any room. Where a
+    /// store is full, it may be refused with [`StoreError::Overloaded`].
+    fn keep(&self, id: RecordId, record: Vec<u8>, for_ms: Millis) -> Pending<()>;
+
+    /// The record kept under an id; `None` where none was, or its time is over. Reading renews nothing.
+    fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>>;
+
     /// Renews this instance's lease: its members are present until `for_ms` from now, by the store's clock, however the
     /// instance ends. One whose lease had ended has no members until they enter again.
     fn renew_lease(&self, for_ms: Millis) -> Pending<()>;
@@ -115,6 +123,13 @@ pub trait Store: Send + Sync + 'static {
     /// Whether the store answers, and how full it is.
     fn health(&self) -> Health;
 }
+
+/// Longest record that [`Store::keep`] must take.
+pub const RECORD_BYTES: usize = 4 * 1024;
+
+/// What a record is kept under: random, so that nobody guesses one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId(pub u128);
 
 /// What an instance receives: publications in the order of each room, bounded by [`FEED_CAPACITY`].
 pub type Feed = tokio::sync::mpsc::Receiver<Publication>;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use confab::domain::{Draft, Millis, RoomId, Since, User, UserId};
 use confab::store::{
     After, Announcement, AppendError, Checked, Durability, FEED_CAPACITY, Feed, Health, Members, Page, PageSize,
-    Pending, Publication, Store, StoreError, Stored,
+    Pending, Publication, RecordId, Store, StoreError, Stored,
 };
 use futures_util::FutureExt as _;
 use rand::rngs::SmallRng;
@@ -229,6 +229,14 @@ impl Store for Faulty {
 
     fn members(&self, room: &RoomId, most: usize) -> Pending<Members> {
         self.call(|store| store.members(room, most))
+    }
+
+    fn keep(&self, id: RecordId, record: Vec<u8>, for_ms: Millis) -> Pending<()> {
+        self.call(|store| store.keep(id, record, for_ms))
+    }
+
+    fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>> {
+        self.call(|store| store.kept(id))
     }
 
     fn renew_lease(&self, for_ms: Millis) -> Pending<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use confab::domain::{Limits, Millis};
 use confab::store::memory::{Clock as _, Memory};
-use confab::store::{AppendError, Durability, Feed, Health, Refusal, Store, StoreError};
+use confab::store::{AppendError, Durability, Feed, Health, RecordId, Refusal, Store, StoreError};
 
 use crate::clock::ManualClock;
 use crate::harness::*;
@@ -200,4 +200,22 @@ async fn what_is_forgotten_leaves_no_memory_behind() {
     }
     let spread = taken.iter().max().unwrap() - taken.iter().min().unwrap();
     assert!(spread < 3, "{taken:?}");
+}
+
+#[tokio::test]
+async fn records_count_against_the_budget_until_their_time_is_over() {
+    let embedded = Embedded::with_budget(fast(), 64 * 1024);
+    let (store, _feed) = embedded.attach().await;
+    let mut kept = 0;
+    while store.keep(RecordId(kept), vec![0; 1_000], 5_000).await.is_ok() {
+        kept += 1;
+    }
+    assert!((40..64).contains(&kept), "{kept} records of 1,000 bytes in 64 KiB");
+    let full = store.keep(RecordId(kept), vec![0; 1_000], 5_000).await;
+    assert!(matches!(full, Err(StoreError::Overloaded { .. })), "{full:?}");
+    embedded.advance(5_000).await;
+    for id in 0..kept {
+        assert_eq!(store.kept(RecordId(id)).await.unwrap(), None);
+        store.keep(RecordId(1_000 + id), vec![0; 1_000], 5_000).await.unwrap();
+    }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod log;
 mod presence;
 mod rates;
+mod records;
 mod room;
 mod state;
 
@@ -26,8 +27,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::FutureExt as _;
 
 use super::{
-    After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, Page, PageSize, Pending, Store,
-    Stored,
+    After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, Page, PageSize, Pending, RecordId,
+    Store, Stored,
 };
 use crate::domain::{Draft, Limits, Millis, RoomId, Since, User, UserId};
 use instances::InstanceId;
@@ -138,6 +139,14 @@ impl Store for Attached {
 
     fn members(&self, room: &RoomId, most: usize) -> Pending<Members> {
         self.surely(|state, _| state.members(room, most))
+    }
+
+    fn keep(&self, id: RecordId, record: Vec<u8>, for_ms: Millis) -> Pending<()> {
+        self.at_once(|state, now| state.keep(id, record, for_ms, now))
+    }
+
+    fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>> {
+        self.surely(|state, now| state.kept(id, now))
     }
 
     fn renew_lease(&self, for_ms: Millis) -> Pending<()> {

@@ -8,23 +8,24 @@ use super::instances::{InstanceId, Instances};
 use super::keys::{Keys, Known};
 use super::log::Log;
 use super::rates::Rates;
+use super::records::Records;
 use super::room::Room;
 use crate::domain::{Draft, Key, Limits, Millis, RoomId, User, UserId};
 use crate::store::{
-    Announcement, AppendError, Checked, Durability, Feed, Members, PresenceChange, Publication, Refusal, StoreError,
-    Stored,
+    Announcement, AppendError, Checked, Durability, Feed, Members, PresenceChange, Publication, RecordId, Refusal,
+    StoreError, Stored,
 };
 
 /// What a client is told to wait while the store is full. Windows of keys end all the time, rooms rarely.
 const FULL_RETRY_MS: Millis = 10_000;
 
-/// Keys and rooms each that one append forgets at most: more than it adds, so that they never pile up.
+/// Keys, rooms and records each that one append forgets at most: more than it adds, so that they never pile up.
 const FORGET_PER_APPEND: usize = 2;
 
-/// Keys and rooms each that a renewal of a lease or a sweep forgets at most; about a millisecond's work.
+/// Keys, rooms and records each that a renewal of a lease or a sweep forgets at most; about a millisecond's work.
 const FORGET_PER_RENEWAL: usize = 4_096;
 
-/// Keys and rooms each that an append forgets at most before it is refused because the store is full.
+/// Keys, rooms and records each that an append forgets at most before it is refused because the store is full.
 const FORGET_WHEN_FULL: usize = 64;
 
 /// All rooms and all instances.
@@ -36,6 +37,7 @@ pub struct State {
     used_bytes: usize,
     rooms: HashMap<RoomId, Box<Room>>,
     instances: Instances,
+    records: Records,
     /// Keys by the end of their window.
     keys: VecDeque<(Millis, RoomId, UserId, Key)>,
     /// Each room that has a log or marks, once, by when there may be something to forget.
@@ -51,6 +53,7 @@ impl State {
             used_bytes: 0,
             rooms: HashMap::new(),
             instances: Instances::default(),
+            records: Records::default(),
             keys: VecDeque::new(),
             idle: BinaryHeap::new(),
         }
@@ -208,6 +211,25 @@ impl State {
         self.rooms.get(id).map_or(Members { list: Some(Vec::new()), count: 0 }, |room| room.presence.list(most))
     }
 
+    /// See [`Store::keep`](crate::store::Store::keep).
+    pub fn keep(&mut self, id: RecordId, record: Vec<u8>, for_ms: Millis, now: Millis) -> Result<(), StoreError> {
+        self.forget(now, FORGET_PER_APPEND);
+        let bytes = Records::bytes_of(&record);
+        if !self.fits(bytes) {
+            self.forget(now, FORGET_WHEN_FULL);
+        }
+        if !self.fits(bytes) {
+            return Err(StoreError::Overloaded { retry_ms: FULL_RETRY_MS });
+        }
+        self.change_records(|records| records.keep(id, record, now.saturating_add(for_ms)));
+        Ok(())
+    }
+
+    /// See [`Store::kept`](crate::store::Store::kept).
+    pub fn kept(&self, id: RecordId, now: Millis) -> Option<Vec<u8>> {
+        self.records.get(id, now).map(<[u8]>::to_vec)
+    }
+
     /// See [`Store::renew_lease`](crate::store::Store::renew_lease).
     pub fn renew_lease(&mut self, instance: InstanceId, for_ms: Millis, now: Millis) {
         self.instances.renew(instance, now.saturating_add(for_ms));
@@ -240,14 +262,17 @@ impl State {
     /// Whether the store may take so many bytes more in a room.
     fn make_place(&mut self, id: &RoomId, bytes: usize, now: Millis) -> Result<(), Refusal> {
         let room = if self.rooms.contains_key(id) { 0 } else { Room::bytes_of_one() };
-        let fits = |state: &Self| state.used_bytes.saturating_add(bytes + room) <= state.budget_bytes;
-        if !fits(self) {
+        if !self.fits(bytes + room) {
             self.forget(now, FORGET_WHEN_FULL);
         }
-        if fits(self) { Ok(()) } else { Err(Refusal::Overloaded { retry_ms: FULL_RETRY_MS }) }
+        if self.fits(bytes + room) { Ok(()) } else { Err(Refusal::Overloaded { retry_ms: FULL_RETRY_MS }) }
     }
 
-    /// Forgets keys and rooms whose time is over, a few at a time.
+    const fn fits(&self, bytes: usize) -> bool {
+        self.used_bytes.saturating_add(bytes) <= self.budget_bytes
+    }
+
+    /// Forgets keys, rooms and records whose time is over, a few at a time.
     fn forget(&mut self, now: Millis, most: usize) {
         let Limits { key_window_ms, history_idle_ms, .. } = *self.limits;
         for _ in 0..most {
@@ -275,6 +300,16 @@ impl State {
                 self.queue(&id);
             }
         }
+        self.change_records(|records| {
+            let _ = (0..most).all(|_| records.forget_one(now));
+        });
+    }
+
+    /// Changes the records and keeps count of their memory.
+    fn change_records(&mut self, change: impl FnOnce(&mut Records)) {
+        self.used_bytes -= self.records.bytes();
+        change(&mut self.records);
+        self.used_bytes += self.records.bytes();
     }
 
     /// Puts a room into the queue of those to forget, if it has something to forget and isn't there.
