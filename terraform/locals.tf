@@ -15,7 +15,8 @@ locals {
 
   # Where a connector is can't be changed, only another one made; and two can't have one name.
   connector_place = join(" ", [coalesce(try(var.network.existing.name, null), var.name), coalesce(var.connector.subnet, var.connector.ip_cidr_range)])
-  connector_name  = coalesce(var.connector.name, "${var.name}-${substr(sha256(local.connector_place), 0, 4)}")
+  # The documentation wants fewer than 21 characters, each hyphen counting as two; the API takes up to 25. This fits both.
+  connector_name = coalesce(var.connector.name, "${substr(replace(var.name, "-", ""), 0, 14)}-${substr(sha256(local.connector_place), 0, 4)}")
 
   labels = merge({ "app" = var.name, "managed-by" = "terraform" }, var.labels)
 

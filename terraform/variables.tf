@@ -325,7 +325,7 @@ variable "network" {
 }
 
 variable "connector" {
-  description = "The Serverless VPC Access connector: its name (null: that of the stack with four digits that change with its place, so that it can be moved), a free /28 in the network or an existing /28 `subnet` instead (with `subnet_project_id` in a Shared VPC), its machines and how many. `existing_id`: use this connector instead of making one."
+  description = "The Serverless VPC Access connector: its name (null: that of the stack, shortened, with four digits that change with its place, so that it can be moved; Google's documentation wants fewer than 21 characters, each hyphen counting as two), a free /28 in the network or an existing /28 `subnet` instead (with `subnet_project_id` in a Shared VPC), its machines and how many. `existing_id`: use this connector instead of making one."
   type = object({
     name              = optional(string)
     ip_cidr_range     = optional(string, "10.8.0.0/28")
@@ -415,8 +415,8 @@ variable "redis" {
   nullable = false
 
   validation {
-    condition     = var.redis.name == null ? true : can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", var.redis.name))
-    error_message = "redis.name: allowed are null and 1 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+    condition     = var.redis.name == null ? true : can(regex("^[a-z][-a-z0-9]{0,38}[a-z0-9]$", var.redis.name))
+    error_message = "redis.name: allowed are null and 2 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
   }
   validation {
     condition     = var.redis.tier == null ? true : contains(["BASIC", "STANDARD_HA"], var.redis.tier)

@@ -103,6 +103,19 @@ run "direct_egress_makes_no_connector" {
   }
 }
 
+run "the_longest_name_still_makes_a_connector_name_that_google_takes" {
+  command = plan
+
+  variables {
+    name = "a-chat-for-everybody"
+  }
+
+  assert {
+    condition     = length(replace(local.connector_name, "-", "--")) < 21
+    error_message = "fewer than 21 characters, a hyphen counting as two"
+  }
+}
+
 run "private_service_access_reserves_a_range" {
   command = plan
 

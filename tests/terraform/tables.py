@@ -64,7 +64,7 @@ def default_of(body):
         return f'`"{plain(value)}"`'
     if isinstance(value, list):
         return f"`{json.dumps([plain(element) for element in value])}`"
-    return f"`{value}`" if value else "`{}`"
+    return "`{}`" if value == {} else f"`{value}`"
 
 
 def kind_of(body):

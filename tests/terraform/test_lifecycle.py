@@ -172,6 +172,16 @@ def test_egress_is_switched_without_touching_redis(offered):
     stack.assert_settled(egress="direct")
 
 
+def test_copies_to_disk_are_switched_off_again(offered):
+    stack = offered(stacks.ROOT)
+    stack.apply(redis={"snapshot_hours": 6})
+    assert stack.plan().actions == {REDIS: "update"}
+    stack.apply()
+    stack.assert_settled()
+    (redis,) = stack.project.of("google_redis_instance")
+    assert redis["persistence_config"][0]["persistence_mode"] == "DISABLED"
+
+
 def test_replacing_redis_is_followed_by_the_secrets_and_the_service(offered):
     stack = offered(stacks.ROOT)
     stack.apply()

@@ -76,6 +76,7 @@ REFUSED = [
     ("traffic.message_bytes", {"traffic": {"message_bytes": 70000}}),
     ("service_account_id", {"service_account_id": "chat"}),
     ("redis.name", {"redis": {"name": "Rooms"}}),
+    ("redis.name", {"redis": {"name": "r"}}),
     ("redis.tier", {"redis": {"tier": "STANDARD"}}),
     ("redis.tier", {"profile": "dev", "redis": {"tier": "STANDARD_HA"}}),
     ("redis.tier", {"profile": "production", "redis": {"tier": "BASIC"}}),

@@ -43,12 +43,10 @@ resource "google_redis_instance" "this" {
     }
   }
 
-  dynamic "persistence_config" {
-    for_each = var.snapshot_hours[*]
-    content {
-      persistence_mode    = "RDB"
-      rdb_snapshot_period = local.snapshot_period[tostring(persistence_config.value)]
-    }
+  # Stated even when off: the provider keeps what Google has where the block is left out, so copies would go on for ever.
+  persistence_config {
+    persistence_mode    = var.snapshot_hours == null ? "DISABLED" : "RDB"
+    rdb_snapshot_period = var.snapshot_hours == null ? null : local.snapshot_period[tostring(var.snapshot_hours)]
   }
 
   deletion_protection = var.deletion_protection

@@ -23,8 +23,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = can(regex("^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$", var.name))
-    error_message = "name: allowed are 1 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+    condition     = can(regex("^[a-z][-a-z0-9]{0,38}[a-z0-9]$", var.name))
+    error_message = "name: allowed are 2 to 40 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
   }
 }
 

@@ -52,6 +52,8 @@ class Provider:
         if prior is None:
             mark_computed(block, planned)
         else:
+            for name in rules.kept:
+                planned[name] = planned.get(name) or copied(prior.get(name))
             self._mark_new_blocks(block, planned, prior)
         clear_write_only(block, planned)
         replace = []

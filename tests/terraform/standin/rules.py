@@ -33,6 +33,8 @@ class Rules:
     """Groups of arguments of which at most one may be set."""
     exactly_one: tuple = ()
     """Groups of arguments of which one has to be set."""
+    kept: tuple = ()
+    """Blocks that are optional and computed in the provider: one that is left out stays as it was."""
     sensitive: tuple = ()
     """Attributes that terraform must not print."""
     protected_by: str | None = None

@@ -97,6 +97,15 @@ run "snapshots_every_six_hours" {
   }
 }
 
+run "no_snapshots_is_stated" {
+  command = plan
+
+  assert {
+    condition     = google_redis_instance.this.persistence_config[0].persistence_mode == "DISABLED" && google_redis_instance.this.persistence_config[0].rdb_snapshot_period == null
+    error_message = "left out, the provider would keep what was there"
+  }
+}
+
 run "private_service_access_takes_a_range_by_name" {
   command = plan
 

@@ -134,6 +134,7 @@ REDIS = Rules(
         "maintenance_policy.*.weekly_maintenance_window.*.start_time.*.hours": (0, 23),
         "maintenance_policy.*.weekly_maintenance_window.*.start_time.*.minutes": (0, 59),
     },
+    kept=("persistence_config",),
     sensitive=("auth_string",),
     protected_by="deletion_protection",
     check=check_redis,

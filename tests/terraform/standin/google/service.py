@@ -177,6 +177,7 @@ SERVICE = Rules(
     },
     patterns={"name": r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?"},
     ranges={"template.*.containers.*.ports.*.container_port": (1, 65535)},
+    kept=("traffic", "scaling"),
     protected_by="deletion_protection",
     check=check_service,
     compute=compute_service,
