@@ -150,8 +150,7 @@ module "service" {
   readiness_probe         = var.readiness_probe
   settings                = var.settings
   # The keys are read when an instance starts, so another list is another revision.
-  revision_label      = "keys-${substr(sha256(join(",", var.token_keys)), 0, 12)}"
-  deletion_protection = var.deletion_protection
+  revision_label = "keys-${substr(sha256(join(",", var.token_keys)), 0, 12)}"
 
   depends_on = [module.project_services, module.secrets, module.identity]
 }

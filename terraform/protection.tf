@@ -1,11 +1,14 @@
-# The provider refuses to delete a protected service or Redis, but only when their turn comes, after what lies behind them
-# is gone. This depends on everything, so a destroy meets it first and nothing has been touched when it refuses.
+# Protects the service, and what lies behind it, from a destroy and from a change that would make another service. Redis
+# has the provider's own protection as well; but the provider refuses only when a resource's turn comes, after what lies
+# before it is gone. This depends on everything, so whatever destroys meets it first and has touched nothing when it refuses.
+# It is made last: until a first apply has gone through, a failed service may be replaced.
 resource "terraform_data" "protection" {
-  input = var.deletion_protection
+  input            = var.deletion_protection
+  triggers_replace = [var.project_id, var.region, var.name]
 
   provisioner "local-exec" {
     when    = destroy
-    command = self.input ? "echo 'This stack is protected: deletion_protection is true. To destroy it, set deletion_protection to false, run terraform apply, then terraform destroy.' >&2 && exit 1" : "exit 0"
+    command = self.input ? "echo 'This stack is protected: deletion_protection is true. To destroy it, or to change its project, region or name, set deletion_protection to false, run terraform apply, then do it.' >&2 && exit 1" : "exit 0"
   }
 
   depends_on = [module.service, module.observability]

@@ -44,7 +44,7 @@ variable "profile" {
 }
 
 variable "deletion_protection" {
-  description = "Whether terraform refuses to delete the service and Redis. To destroy a protected stack: set it to false, apply, destroy."
+  description = "Whether terraform refuses to delete Redis and the service, and to move them to another project, region or name. To destroy a protected stack: set it to false, apply, destroy."
   type        = bool
   default     = false
   nullable    = false

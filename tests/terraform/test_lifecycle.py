@@ -75,7 +75,7 @@ CHANGES = {
     ),
     "deletion_protection": (
         {"deletion_protection": True},
-        {SERVICE: "update", REDIS: "update", "terraform_data.protection": "update"},
+        {REDIS: "update", "terraform_data.protection": "update"},
     ),
     "redis.memory_gb": ({"redis": {"memory_gb": 5}}, {REDIS: "update"}),
     "redis.maintenance": ({"redis": {"maintenance_day": "MONDAY", "maintenance_hour": 5}}, {REDIS: "update"}),
@@ -170,6 +170,27 @@ def test_egress_is_switched_without_touching_redis(offered):
     assert actions[SERVICE] == "update" and actions[CONNECTOR] == "delete" and REDIS not in actions
     stack.apply(egress="direct")
     stack.assert_settled(egress="direct")
+
+
+@pytest.mark.parametrize("change", [{"name": "other"}, {"region": "europe-west1"}], ids=lambda change: next(iter(change)))
+def test_a_protected_service_is_not_replaced_by_another(offered, change):
+    stack = offered(stacks.ROOT, deletion_protection=True)
+    stack.apply()
+    standing = dict(stack.project.objects)
+    refused = stack.try_apply(**change)
+    assert refused.code == 1 and "This stack is protected" in refused.flat, refused.why
+    assert stack.project.objects == standing
+    stack.apply()
+    stack.assert_settled()
+
+
+def test_a_protected_service_is_not_destroyed_by_itself(offered):
+    stack = offered(stacks.ROOT, deletion_protection=True)
+    stack.apply()
+    stack.environment["TF_CLI_ARGS_destroy"] = "-target=module.service"
+    refused = stack.try_destroy()
+    assert refused.code == 1 and "This stack is protected" in refused.flat, refused.why
+    assert stack.project.order("delete") == []
 
 
 def test_copies_to_disk_are_switched_off_again(offered):

@@ -68,13 +68,22 @@ def test_a_failed_create_leaves_nothing_that_a_destroy_would_miss(offered, type_
 def test_a_service_whose_first_revision_fails_is_repaired_by_the_next_apply(offered, offer):
     stack = offered(offer)
     stack.project.bad_images = [BAD_IMAGE]
-    # As terraform/README.md says: protection comes with the second apply.
-    failed = stack.try_apply(image=BAD_IMAGE, **offer.unprotect)
+    failed = stack.try_apply(image=BAD_IMAGE)
     assert failed.code == 1 and "failed to start and listen" in failed.flat, failed.why
     good = {"image": stacks.IMAGE}
-    stack.apply(**good, **offer.unprotect)
     stack.apply(**good)
     stack.assert_settled(**good)
+
+
+def test_a_protected_stack_whose_service_never_started_can_be_destroyed(offered):
+    stack = offered(stacks.PRODUCTION)
+    stack.project.bad_images = [BAD_IMAGE]
+    bad = {"image": BAD_IMAGE}
+    assert stack.try_apply(**bad).code == 1
+    # The apply that lifts the protection fails at the service again, but lifts it.
+    assert stack.try_apply(**bad, **stacks.PRODUCTION.unprotect).code == 1
+    stack.destroy(**bad, **stacks.PRODUCTION.unprotect)
+    assert sorted(left_over(stack.project)) == sorted(stacks.PRODUCTION.seeded())
 
 
 def test_a_revision_that_fails_later_leaves_the_service_in_place(offered):

@@ -16,7 +16,7 @@ variable "image" {
 }
 
 variable "deletion_protection" {
-  description = "Whether terraform refuses to delete the service and Redis. Before a destroy: false, apply."
+  description = "Whether terraform refuses to delete Redis and the service. Before a destroy: false, apply."
   type        = bool
   default     = true
 }

@@ -24,7 +24,11 @@ resource "google_cloud_run_v2_service" "this" {
 
   # Without the check rather than with a grant to allUsers, which an organisation's policy may forbid.
   invoker_iam_disabled = var.public
-  deletion_protection  = var.deletion_protection
+
+  # Never the provider's own protection: a service whose first revision fails is tainted, and a tainted service that is
+  # protected can be neither repaired nor destroyed, whatever the configuration says by then. It holds nothing that an apply
+  # can't make again; the root stack refuses to let a protected one go (protection.tf).
+  deletion_protection = false
 
   template {
     # No revision name: Cloud Run makes one, so that a change never collides with an earlier revision.

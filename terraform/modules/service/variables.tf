@@ -275,10 +275,3 @@ variable "revision_label" {
     error_message = "revision_label: allowed are up to 63 lower-case letters, digits, hyphens and underscores."
   }
 }
-
-variable "deletion_protection" {
-  description = "Whether terraform refuses to delete it."
-  type        = bool
-  default     = false
-  nullable    = false
-}

@@ -227,16 +227,12 @@ run "origins_and_settings_pass_through" {
   }
 }
 
-run "protection_reaches_it" {
+run "a_failed_first_revision_may_be_replaced" {
   command = plan
 
-  variables {
-    deletion_protection = true
-  }
-
   assert {
-    condition     = google_cloud_run_v2_service.this.deletion_protection == true
-    error_message = "protected"
+    condition     = google_cloud_run_v2_service.this.deletion_protection == false
+    error_message = "the provider's default, true, would refuse to replace a tainted service"
   }
 }
 
