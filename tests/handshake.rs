@@ -366,6 +366,19 @@ async fn the_page_is_served_with_its_tag_and_its_policy() {
     }
     let script = app.get("/assets/app.js").await;
     assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
+    assert_eq!((script.header("content-encoding"), script.header("vary")), (None, Some("accept-encoding")));
+    for (takes, coding) in [
+        ("br, GZIP;q=0.5", Some("gzip")),
+        ("gzip", Some("gzip")),
+        ("gzip;q=0, identity", None),
+        ("gzip ; q=0.000", None),
+        ("br", None),
+    ] {
+        let request = format!("GET /assets/app.js HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {takes}\r\n\r\n");
+        let answer = app.request(request).await;
+        assert_eq!(answer.header("content-encoding"), coding, "{takes}");
+        assert_eq!(answer.header("etag") == script.header("etag"), coding.is_none(), "{takes}");
+    }
     for kept_out in ["/assets/client/package.json", "/assets/client/tsconfig.json", "/assets/client/types/wire.d.ts"] {
         assert_eq!(app.get(kept_out).await.status, 404, "{kept_out}");
     }

@@ -16,7 +16,7 @@ import { peopleList, typingLine } from './people.js';
 import { Proof } from './proof.js';
 import { roomList, unreadIn } from './rooms.js';
 import { StatusLine } from './statusline.js';
-import { REFUSALS, resetText } from './texts.js';
+import { REFUSALS, STORAGE, resetText } from './texts.js';
 import { nextTheme, themeName } from './theme.js';
 import { Timeline } from './timeline.js';
 
@@ -418,13 +418,11 @@ export class Chat {
 
   #trouble(error) {
     if (error.code === 'disconnected') return; // the status line tells
-    this.#notes.say(`trouble ${error.code}`, error.code === 'storage'
-      ? 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.'
-      : REFUSALS[error.code] ?? error.message, true);
+    this.#notes.say(`trouble ${error.code}`, error.code === 'storage' ? STORAGE : REFUSALS[error.code] ?? error.message, true);
   }
 
   /** Says what the browser can't do, where that matters. */
   warnOfForgetfulness() {
-    if (forgetful) this.#notes.say('trouble storage', 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.', true);
+    if (forgetful) this.#trouble({ code: 'storage' });
   }
 }

@@ -27,6 +27,9 @@ export const REFUSALS = {
   internal: 'Something went wrong on the server. It is being tried again.',
 };
 
+/** What this browser can't do. */
+export const STORAGE = 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.';
+
 export const CLOSES = {
   1002: 'The connection broke the rules of WebSocket. Reload the page.',
   1003: 'The server refused the kind of data this page sent. Reload the page.',
