@@ -5,8 +5,9 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{TEXT, TestApp};
+use common::{TEXT, TestApp, frame, within};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 /// Says something and expects the refusal with this code next.
 async fn refused(client: &mut common::Raw, text: impl AsRef<[u8]>, code: &str) -> Value {
@@ -170,4 +171,45 @@ async fn a_flood_of_sends_is_refused_beyond_the_rates() {
     }
     assert!((20..60).contains(&sent), "a burst of 20 and 5 a second: {sent}");
     app.assert_serves().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_sender_that_runs_far_ahead_costs_no_member_its_socket() {
+    /// More than the feed of an instance and the outbox of a member hold together.
+    const SENDS: usize = 60_000;
+    let app = TestApp::with(&[
+        ("LIMITS__SEND_BURST", "1000000"),
+        ("LIMITS__COMMANDS_PER_SECOND", "1000000"),
+        ("LIMITS__COMMAND_BURST", "1000000"),
+    ])
+    .await;
+    let mut reading = Vec::new();
+    for number in 0..10 {
+        let mut member = app.member(&format!("Reader {number}"), "tea").await;
+        reading.push(tokio::spawn(async move { entries_until(&mut member, SENDS).await }));
+    }
+    let sends =
+        (0..SENDS).map(|n| json!({"type": "send", "room": "tea", "key": n.to_string(), "text": "go"}).to_string());
+    let sends: Vec<u8> = sends.flat_map(|send| frame(0x80 | TEXT, send.as_bytes())).collect();
+    let (mut answers, mut to_server) = app.member("Sender", "tea").await.tcp.into_split();
+    // Read along, or the sender would be the one who is too slow.
+    let answers = tokio::spawn(async move { tokio::io::copy(&mut answers, &mut tokio::io::sink()).await });
+    within(to_server.write_all(&sends)).await.expect("the server takes all of it");
+    for reader in reading {
+        assert_eq!(within(reader).await.unwrap(), SENDS, "a member was closed");
+    }
+    answers.abort();
+}
+
+/// Reads frames until so many entries came, or the connection is closed.
+async fn entries_until(member: &mut common::Raw, entries: usize) -> usize {
+    let mut seen = 0;
+    while seen < entries
+        && let Some(frame) = member.next_frame().await
+        && frame.opcode == TEXT
+    {
+        let text = String::from_utf8(frame.payload).unwrap();
+        seen += text.lines().filter(|object| object.starts_with(r#"{"type":"message""#)).count();
+    }
+    seen
 }
