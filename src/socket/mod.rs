@@ -18,6 +18,7 @@ mod outcome;
 mod wire;
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -174,7 +175,12 @@ impl<C: Client> Future for Socket<C> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        SCRATCH.with_borrow_mut(|scratch| this.turn(cx, scratch))
+        let turn = AssertUnwindSafe(|| SCRATCH.with_borrow_mut(|scratch| this.turn(cx, scratch)));
+        catch_unwind(turn).unwrap_or_else(|_| {
+            // What the turn had taken was this client's: nobody else may get it.
+            SCRATCH.take();
+            this.end_after_fault(cx)
+        })
     }
 }
 
@@ -208,6 +214,19 @@ impl<C: Client> Socket<C> {
             }
         }
         self.set_timer(cx);
+        Poll::Pending
+    }
+
+    /// The turn has panicked: the client is told that it is no fault of its own. A second time there is nothing more to
+    /// say, and the connection ends without a word.
+    fn end_after_fault(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.end_by.is_some() {
+            return Poll::Ready(());
+        }
+        tracing::error!("a client's task has panicked; its socket is closed with 1011");
+        self.close(Close::Internal, None);
+        self.set_timer(cx);
+        cx.waker().wake_by_ref();
         Poll::Pending
     }
 

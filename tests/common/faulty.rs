@@ -1,5 +1,6 @@
 //! A store between which and its instance things go wrong: publications are lost, late or repeated, calls fail, the
 //! store goes away and comes back. The same seed and the same calls fail in the same way.
+#![allow(dead_code)] // every test file uses a part of it
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -45,13 +46,29 @@ struct State {
     spoil: Spoil,
     away: bool,
     failing: usize,
+    corrupt: bool,
+    panicking: bool,
+}
+
+/// What becomes of a call.
+enum Fate {
+    Works,
+    Fails(StoreError),
+    Panics,
 }
 
 impl Faulty {
     /// Spoils this connection from now on, starting with nothing but what is asked for.
     pub fn new(store: Arc<dyn Store>, feed: Feed, seed: u64, spoil: Spoil) -> (Arc<Self>, Feed) {
         let (to, spoiled) = mpsc::channel(FEED_CAPACITY);
-        let state = State { rng: SmallRng::seed_from_u64(seed), spoil, away: false, failing: 0 };
+        let state = State {
+            rng: SmallRng::seed_from_u64(seed),
+            spoil,
+            away: false,
+            failing: 0,
+            corrupt: false,
+            panicking: false,
+        };
         let faulty = Self { store, state: Mutex::new(state), confirming: watch::Sender::new(true), to };
         let faulty = Arc::new(faulty);
         tokio::spawn(pass_on(Arc::clone(&faulty), feed));
@@ -76,6 +93,16 @@ impl Faulty {
         self.lock().failing = calls;
     }
 
+    /// From now on every call finds that what is stored can't be read.
+    pub fn corrupt(&self) {
+        self.lock().corrupt = true;
+    }
+
+    /// The next call panics, as a fault of the program would.
+    pub fn panic_next(&self) {
+        self.lock().panicking = true;
+    }
+
     /// Subscriptions take effect, but their confirmation waits for [`Faulty::confirm`].
     pub fn hold_confirmations(&self) {
         self.confirming.send_replace(false);
@@ -95,18 +122,32 @@ impl Faulty {
     }
 
     fn call<T: Send + 'static>(&self, call: impl FnOnce(&dyn Store) -> Pending<T>) -> Pending<T> {
-        if self.lock().fails() {
-            return std::future::ready(Err(StoreError::Unavailable { retry_ms: RETRY_MS })).boxed();
+        match self.fate() {
+            Fate::Works => call(&*self.store),
+            Fate::Fails(error) => std::future::ready(Err(error)).boxed(),
+            Fate::Panics => panic!("the test asked for it"),
         }
-        call(&*self.store)
+    }
+
+    /// Decided before anything panics, so that the state's lock isn't held then.
+    fn fate(&self) -> Fate {
+        self.lock().fate()
     }
 }
 
 impl State {
-    fn fails(&mut self) -> bool {
+    fn fate(&mut self) -> Fate {
         let fails = self.away || self.failing > 0;
         self.failing = self.failing.saturating_sub(1);
-        fails
+        if std::mem::take(&mut self.panicking) {
+            Fate::Panics
+        } else if fails {
+            Fate::Fails(StoreError::Unavailable { retry_ms: RETRY_MS })
+        } else if self.corrupt {
+            Fate::Fails(StoreError::Corrupt)
+        } else {
+            Fate::Works
+        }
     }
 
     /// How often, and how late, a publication arrives.
@@ -163,19 +204,18 @@ async fn pass_on(faulty: Arc<Faulty>, mut feed: Feed) {
 
 impl Store for Faulty {
     fn append(&self, room: &RoomId, draft: Draft) -> Pending<Stored, AppendError> {
-        let (fails, stores) = {
-            let mut state = self.lock();
-            (state.fails(), state.rng.random_bool(0.5))
-        };
-        match (fails, stores) {
-            (false, _) => self.store.append(room, draft),
-            (true, true) => {
+        let stored_all_the_same = self.lock().rng.random_bool(0.5);
+        let error = match self.fate() {
+            Fate::Works => return self.store.append(room, draft),
+            Fate::Fails(StoreError::Unavailable { retry_ms }) if stored_all_the_same => {
                 // Dropping the answer doesn't undo the append.
                 drop(self.store.append(room, draft));
-                std::future::ready(Err(StoreError::Unconfirmed { retry_ms: RETRY_MS }.into())).boxed()
+                StoreError::Unconfirmed { retry_ms }
             }
-            (true, false) => std::future::ready(Err(StoreError::Unavailable { retry_ms: RETRY_MS }.into())).boxed(),
-        }
+            Fate::Fails(error) => error,
+            Fate::Panics => panic!("the test asked for it"),
+        };
+        std::future::ready(Err(error.into())).boxed()
     }
 
     fn read_after(&self, room: &RoomId, since: Since, page: PageSize, newest: PageSize) -> Pending<After> {
@@ -206,7 +246,7 @@ impl Store for Faulty {
     }
 
     fn announce(&self, room: &RoomId, announcement: Announcement) {
-        if !self.lock().fails() {
+        if matches!(self.fate(), Fate::Works) {
             self.store.announce(room, announcement);
         }
     }

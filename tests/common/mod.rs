@@ -9,6 +9,7 @@ use std::time::Duration;
 use confab::config::{Environment, Settings};
 use confab::server::Server;
 use confab::store::memory::{Memory, SystemClock};
+use confab::store::{Feed, Store};
 use confab::telemetry::Counts;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -48,6 +49,14 @@ impl TestApp {
 
     /// With settings by the names of their variables, without `CONFAB__`.
     pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::over(settings, |store, feed| (store, feed)).await
+    }
+
+    /// With something between the instance and its store.
+    pub async fn over(
+        settings: &[(&str, &str)],
+        between: impl FnOnce(Arc<dyn Store>, Feed) -> (Arc<dyn Store>, Feed),
+    ) -> Self {
         let defaults = [("PORT", "0"), ("LIMITS__SENDS_PER_SECOND", "1000000")];
         let all = defaults.iter().chain(settings);
         let environment: Environment =
@@ -55,6 +64,7 @@ impl TestApp {
         let settings = Settings::load(None, &environment).unwrap();
         let limits = Arc::new(settings.limits.for_clients());
         let (store, feed) = Memory::new(limits, 64 << 20, Arc::new(SystemClock)).attach(&settings.instance);
+        let (store, feed) = between(store, feed);
         let server = Server::bind(&settings, store, feed, Arc::new(Counts::default())).await.unwrap();
         let address = server.local_addr();
         let (drain, end) = (CancellationToken::new(), CancellationToken::new());
