@@ -47,8 +47,8 @@ NEEDS = [
     ("build", "roles/cloudbuild.builds.editor", "start the build", ["cloudbuild.builds.create"]),
     ("telemetry", "roles/resourcemanager.projectIamAdmin", "grant the service's account its telemetry roles",
      ["resourcemanager.projects.setIamPolicy"]),
-    ("observability", "roles/monitoring.editor", "make the alerts and the uptime check",
-     ["monitoring.alertPolicies.create", "monitoring.uptimeCheckConfigs.create"]),
+    ("observability", "roles/monitoring.editor", "make the dashboard, the alerts and the uptime check",
+     ["monitoring.dashboards.create", "monitoring.alertPolicies.create", "monitoring.uptimeCheckConfigs.create"]),
 ]
 
 WHEN = {

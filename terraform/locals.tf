@@ -2,6 +2,7 @@
 locals {
   dev = var.profile == "dev"
 
+  redis_name    = coalesce(var.redis.name, var.name)
   redis_tier    = coalesce(var.redis.tier, local.dev ? "BASIC" : "STANDARD_HA")
   durability    = coalesce(var.durability, local.redis_tier == "BASIC" ? "local" : "auto")
   min_instances = coalesce(var.min_instances, local.dev ? 0 : 2)

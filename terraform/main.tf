@@ -46,7 +46,7 @@ module "redis" {
 
   project_id          = var.project_id
   region              = var.region
-  name                = coalesce(var.redis.name, var.name)
+  name                = local.redis_name
   labels              = local.labels
   network             = module.network.id
   tier                = local.redis_tier
@@ -165,9 +165,13 @@ module "observability" {
   service       = module.service.name
   host          = trimprefix(module.service.url, "https://")
   uptime_check  = var.public && var.ingress == "all"
-  redis         = module.redis.id
+  concurrency   = local.concurrency
   max_instances = local.max_instances
   notify        = var.observability.notify
+
+  # By name and not by id, so that a plan shows what is watched.
+  redis     = "projects/${var.project_id}/locations/${var.region}/instances/${local.redis_name}"
+  connector = var.egress == "direct" ? null : coalesce(try(basename(var.connector.existing_id), null), local.connector_name)
 
   depends_on = [module.project_services]
 }

@@ -1,3 +1,8 @@
+locals {
+  service_page = "https://console.cloud.google.com/run/detail/${var.region}/${var.name}/observability/metrics?project=${var.project_id}"
+  dashboard    = var.observability.enabled ? module.observability[0].dashboard : local.service_page
+}
+
 output "url" {
   description = "Where the page is."
   value       = module.service.url
@@ -44,8 +49,8 @@ output "secrets" {
 }
 
 output "dashboard" {
-  description = "Google's page with the service's metrics."
-  value       = "https://console.cloud.google.com/run/detail/${var.region}/${var.name}/observability/metrics?project=${var.project_id}"
+  description = "The page with the metrics: the stack's own dashboard with `observability.enabled`, else Google's page of the service."
+  value       = local.dashboard
 }
 
 output "estimated_monthly_cost" {
@@ -66,7 +71,7 @@ output "next_steps" {
     Open the page:     ${module.service.url}
     Is it ready?       curl ${module.service.url}/health/ready
     Watch its log:     gcloud beta run services logs tail ${var.name} --region ${var.region} --project ${var.project_id}
-    Its metrics:       https://console.cloud.google.com/run/detail/${var.region}/${var.name}/observability/metrics?project=${var.project_id}
+    Its metrics:       ${local.dashboard}
     Load test it:      point the repository's load generator at ${replace(module.service.url, "https://", "wss://")}/ws
     Take it down:      terraform destroy${var.deletion_protection ? " (after an apply with deletion_protection = false)" : ""}
   EOT

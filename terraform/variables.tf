@@ -513,7 +513,7 @@ variable "telemetry" {
 }
 
 variable "observability" {
-  description = "Uptime check and alerts from Google's own metrics. `notify`: e-mail addresses that are told; without any, incidents are only listed in the console."
+  description = "A dashboard, alerts and an uptime check from Google's own metrics (`enabled`). `notify`: e-mail addresses that are told; without any, incidents are only listed in the console."
   type = object({
     enabled = optional(bool, false)
     notify  = optional(list(string), [])

@@ -26,6 +26,7 @@ BODIES = {
     "google_artifact_registry_repository": ("artifactregistry.v1", "Repository"),
     "google_storage_bucket": ("storage.v1", "Bucket"),
     "google_monitoring_alert_policy": ("monitoring.v3", "AlertPolicy"),
+    "google_monitoring_dashboard": ("monitoring.v1", "Dashboard"),
     "google_monitoring_notification_channel": ("monitoring.v3", "NotificationChannel"),
     "google_monitoring_uptime_check_config": ("monitoring.v3", "UptimeCheckConfig"),
     "google_project_iam_member": ("cloudresourcemanager.v1", "Binding"),
@@ -130,7 +131,12 @@ def _subnetwork(values):
     return values | ({"log_config": log} if log else {}) | ({"secondary_ip_ranges": ranges} if ranges else {})
 
 
+def _dashboard(values):
+    return json.loads(values["dashboard_json"])
+
+
 RESHAPED = {
+    "google_monitoring_dashboard": _dashboard,
     "google_compute_network": _network,
     "google_compute_subnetwork": _subnetwork,
     "google_secret_manager_secret": _secret,

@@ -1,5 +1,7 @@
 """What the plan would send, against Google's own description of its APIs."""
 
+import json
+
 import pytest
 
 import discovery
@@ -36,6 +38,25 @@ def test_every_planned_body_fits_googles_discovery_document(offered, offer):
             misfits.append(f"{address}: {misfit}")
     assert misfits == []
     assert checked >= 10
+
+
+def test_a_dashboard_holds_nothing_that_the_api_would_leave_out_of_its_answer(offered):
+    plan = offered(stacks.WATCHED).plan()
+    (dashboard,) = [values for _, type_name, values in plan.resources if type_name == "google_monitoring_dashboard"]
+    left_out = []
+
+    def walk(value, path):
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                walk(inner, f"{path}.{name}")
+        elif isinstance(value, list) and value:
+            for inner in value:
+                walk(inner, f"{path}[]")
+        elif not value:
+            left_out.append(path)
+
+    walk(json.loads(dashboard["dashboard_json"]), "dashboard")
+    assert left_out == [], "the provider would plan these anew for ever"
 
 
 @pytest.mark.parametrize(

@@ -14,3 +14,8 @@ output "uptime_check" {
   description = "Id of the uptime check, or null."
   value       = one(google_monitoring_uptime_check_config.ready[*].uptime_check_id)
 }
+
+output "dashboard" {
+  description = "The dashboard's page."
+  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${basename(google_monitoring_dashboard.this.id)}?project=${var.project_id}"
+}

@@ -52,6 +52,23 @@ variable "redis" {
   type        = string
 }
 
+variable "connector" {
+  description = "Name of the Serverless VPC Access connector, for the dashboard. Null: there is none."
+  type        = string
+  default     = null
+}
+
+variable "concurrency" {
+  description = "Requests and sockets that one instance takes at once; a line in the dashboard."
+  type        = number
+  default     = 1000
+
+  validation {
+    condition     = var.concurrency >= 1 && var.concurrency <= 1000
+    error_message = "concurrency: allowed are numbers from 1 to 1000."
+  }
+}
+
 variable "max_instances" {
   description = "Instances the service may have; the alert comes at 80 % of them."
   type        = number

@@ -1,4 +1,4 @@
-# Alerts and the uptime check, from Google's own metrics.
+# The dashboard, the alerts and the uptime check, from Google's own metrics.
 
 mock_provider "google" {}
 
@@ -23,6 +23,48 @@ run "redis_is_watched_at_80_percent" {
     condition     = google_monitoring_alert_policy.instances.conditions[0].condition_threshold[0].threshold_value == 8
     error_message = "at 80 % of the instances"
   }
+}
+
+run "the_dashboard_shows_service_and_redis" {
+  command = plan
+
+  assert {
+    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.widgets) == 9
+    error_message = "five charts of the service, four of Redis"
+  }
+
+  assert {
+    condition     = !strcontains(google_monitoring_dashboard.this.dashboard_json, "vpc_access_connector")
+    error_message = "no connector, no chart of one"
+  }
+}
+
+run "the_dashboard_shows_the_connector_where_there_is_one" {
+  command = plan
+
+  variables {
+    connector = "confab-1234"
+  }
+
+  assert {
+    condition     = length(jsondecode(google_monitoring_dashboard.this.dashboard_json).gridLayout.widgets) == 11
+    error_message = "two more charts"
+  }
+
+  assert {
+    condition     = strcontains(google_monitoring_dashboard.this.dashboard_json, "confab-1234")
+    error_message = "by its name"
+  }
+}
+
+run "concurrency_over_cloud_runs_limit_is_refused" {
+  command = plan
+
+  variables {
+    concurrency = 1001
+  }
+
+  expect_failures = [var.concurrency]
 }
 
 run "nobody_is_told_unless_named" {

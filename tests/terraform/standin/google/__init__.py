@@ -12,7 +12,7 @@ from .connector import CONNECTOR
 from .identity import ACCOUNT, member_rules
 from .image import BUCKET, REPOSITORY, data_image
 from .network import GLOBAL_ADDRESS, NETWORK, PEERING, SUBNETWORK
-from .observability import ALERT, CHANNEL, UPTIME
+from .observability import ALERT, CHANNEL, DASHBOARD, UPTIME
 from .redis import REDIS
 from .secret import SECRET, SECRET_VERSION
 from .service import SERVICE
@@ -54,6 +54,7 @@ RULES = {
         "name", "run.googleapis.com", exists="google_cloud_run_v2_service"
     ),
     "google_monitoring_alert_policy": ALERT,
+    "google_monitoring_dashboard": DASHBOARD,
     "google_monitoring_notification_channel": CHANNEL,
     "google_monitoring_uptime_check_config": UPTIME,
 }

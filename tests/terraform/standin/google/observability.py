@@ -1,7 +1,9 @@
-"""Alerts, channels and uptime checks."""
+"""Alerts, channels, dashboards and uptime checks."""
 
-from ..rules import Rules
-from .common import digest, fill
+import json
+
+from ..rules import Refused, Rules
+from .common import PROJECT_NUMBER, digest, fill
 
 
 def numbered(kind):
@@ -40,6 +42,25 @@ CHANNEL = Rules(
     force_new=("project",),
     defaults={"enabled": True, "force_delete": False},
     identify=numbered("notificationChannels"),
+)
+
+
+
+def check_dashboard(_project, values):
+    if not json.loads(values["dashboard_json"]).get("displayName"):
+        raise Refused("Error 400: dashboard.display_name is required")
+
+
+def name_dashboard(project, values):
+    values["id"] = f"projects/{PROJECT_NUMBER}/dashboards/{digest('dashboard', len(project.log))[:32]}"
+
+
+DASHBOARD = Rules(
+    identity="{id}",
+    api="monitoring.googleapis.com",
+    force_new=("project",),
+    check=check_dashboard,
+    identify=name_dashboard,
 )
 
 UPTIME = Rules(
