@@ -10,6 +10,7 @@ mod checker;
 mod client;
 mod world;
 
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use checker::check;
@@ -21,9 +22,21 @@ const RUN: Duration = Duration::from_secs(90);
 /// After the faults end: the position check of quiet rooms (10 s), the grace (10 s) and the lease (10 s), with margin.
 const SETTLE: Duration = Duration::from_secs(45);
 
+/// Real time of one run, which takes a second or two: with a paused clock, tasks that keep each other busy stop
+/// the time, so a run that goes round in circles would never end.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 fn run(seed: u64, faults: Faults) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    let history = runtime.block_on(World::run(seed, faults, RUN, SETTLE));
+    let (done, history) = sync_channel(1);
+    let running = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        done.send(runtime.block_on(World::run(seed, faults, RUN, SETTLE))).unwrap();
+    });
+    let history = match history.recv_timeout(PATIENCE) {
+        Ok(history) => history,
+        Err(RecvTimeoutError::Timeout) => panic!("seed {seed}, {faults:?}: goes round in circles, time stands still"),
+        Err(RecvTimeoutError::Disconnected) => std::panic::resume_unwind(running.join().unwrap_err()),
+    };
     let report = check(&history);
     assert!(report.violations.is_empty(), "seed {seed}, {faults:?}: {:#?}", report.violations);
     assert!(report.acknowledged > 50, "seed {seed}: only {} acknowledged, the run proves little", report.acknowledged);
