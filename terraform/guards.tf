@@ -85,8 +85,8 @@ resource "terraform_data" "guards" {
       error_message = "redis.zone: ${coalesce(var.redis.zone, "?")} isn't in the region ${var.region}; connector, Redis and service must be in one region."
     }
     precondition {
-      condition     = var.redis.reserved_ip_range == null || local.private_service || can(cidrhost(var.redis.reserved_ip_range, 0)) && try(endswith(var.redis.reserved_ip_range, "/29"), false)
-      error_message = "redis.reserved_ip_range: allowed with DIRECT_PEERING are null and an IPv4 range of exactly /29."
+      condition     = var.redis.reserved_ip_range == null || local.private_service || try(cidrhost(var.redis.reserved_ip_range, 0) == split("/", var.redis.reserved_ip_range)[0] && endswith(var.redis.reserved_ip_range, "/29"), false)
+      error_message = "redis.reserved_ip_range: allowed with DIRECT_PEERING are null and an IPv4 range of exactly /29 that begins on a multiple of 8, such as 10.40.0.0/29."
     }
     precondition {
       condition     = var.egress != "direct" || local.new_network || try(var.network.existing.direct_subnet, null) != null

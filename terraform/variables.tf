@@ -311,12 +311,16 @@ variable "network" {
     error_message = "network.existing.project_id: allowed are null and a project id of 6 to 30 characters."
   }
   validation {
-    condition     = can(cidrhost(var.network.direct_cidr, 0)) && try(tonumber(split("/", var.network.direct_cidr)[1]) <= 26, false)
-    error_message = "network.direct_cidr: allowed is an IPv4 range in CIDR form of /26 or larger (a smaller prefix number)."
+    condition     = try(var.network.existing.direct_subnet, null) == null ? true : can(regex("^(projects/[^/]+/regions/[^/]+/subnetworks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", var.network.existing.direct_subnet))
+    error_message = "network.existing.direct_subnet: allowed are null, a subnet's name and projects/PROJECT/regions/REGION/subnetworks/NAME."
   }
   validation {
-    condition     = can(cidrhost(var.network.private_services_cidr, 0)) && try(tonumber(split("/", var.network.private_services_cidr)[1]) <= 24, false)
-    error_message = "network.private_services_cidr: allowed is an IPv4 range in CIDR form of /24 or larger (a smaller prefix number)."
+    condition     = !strcontains(var.network.direct_cidr, ":") && try(cidrhost(var.network.direct_cidr, 0) == split("/", var.network.direct_cidr)[0] && tonumber(split("/", var.network.direct_cidr)[1]) <= 26, false)
+    error_message = "network.direct_cidr: allowed is an IPv4 range in CIDR form of /26 or larger (a smaller prefix number) that begins with its first address, such as 10.8.2.0/26."
+  }
+  validation {
+    condition     = !strcontains(var.network.private_services_cidr, ":") && try(cidrhost(var.network.private_services_cidr, 0) == split("/", var.network.private_services_cidr)[0] && tonumber(split("/", var.network.private_services_cidr)[1]) <= 24, false)
+    error_message = "network.private_services_cidr: allowed is an IPv4 range in CIDR form of /24 or larger (a smaller prefix number) that begins with its first address, such as 10.9.0.0/20."
   }
   validation {
     condition     = alltrue([for r in values(var.network.used_ranges) : can(cidrhost(r, 0)) && !strcontains(r, ":")])
@@ -350,6 +354,14 @@ variable "connector" {
   validation {
     condition     = can(regex("^(10\\.|192\\.168\\.|172\\.(1[6-9]|2[0-9]|3[01])\\.)", var.connector.ip_cidr_range))
     error_message = "connector.ip_cidr_range: allowed are private addresses (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16)."
+  }
+  validation {
+    condition     = var.connector.subnet == null ? true : can(regex("^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", var.connector.subnet))
+    error_message = "connector.subnet: allowed are null and a subnet's name: 1 to 63 lower-case letters, digits and hyphens (not its URL)."
+  }
+  validation {
+    condition     = var.connector.subnet_project_id == null ? true : can(regex("^[a-z][-a-z0-9]{4,28}[a-z0-9]$", var.connector.subnet_project_id))
+    error_message = "connector.subnet_project_id: allowed are null and a project id of 6 to 30 characters."
   }
   validation {
     condition     = contains(["f1-micro", "e2-micro", "e2-standard-4"], var.connector.machine_type)

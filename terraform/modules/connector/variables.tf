@@ -60,6 +60,11 @@ variable "subnet" {
     project_id = optional(string)
   })
   default = null
+
+  validation {
+    condition     = var.subnet == null ? true : can(regex("^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", var.subnet.name))
+    error_message = "subnet.name: allowed is a subnet's name: 1 to 63 lower-case letters, digits and hyphens (not its URL)."
+  }
 }
 
 variable "machine_type" {

@@ -41,6 +41,10 @@ variable "existing" {
     condition     = var.existing == null ? true : can(regex("^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", var.existing.name))
     error_message = "existing.name: allowed is a network's name: 1 to 63 lower-case letters, digits and hyphens (not its URL)."
   }
+  validation {
+    condition     = try(var.existing.direct_subnet, null) == null ? true : can(regex("^(projects/[^/]+/regions/[^/]+/subnetworks/)?[a-z]([-a-z0-9]{0,61}[a-z0-9])?$", var.existing.direct_subnet))
+    error_message = "existing.direct_subnet: allowed are null, a subnet's name and projects/PROJECT/regions/REGION/subnetworks/NAME."
+  }
 }
 
 variable "direct_cidr" {
@@ -49,8 +53,8 @@ variable "direct_cidr" {
   default     = null
 
   validation {
-    condition     = var.direct_cidr == null ? true : can(cidrhost(var.direct_cidr, 0)) && try(tonumber(split("/", var.direct_cidr)[1]) <= 26, false)
-    error_message = "direct_cidr: allowed are null and an IPv4 range in CIDR form of /26 or larger (a smaller prefix number)."
+    condition     = var.direct_cidr == null ? true : !strcontains(var.direct_cidr, ":") && try(cidrhost(var.direct_cidr, 0) == split("/", var.direct_cidr)[0] && tonumber(split("/", var.direct_cidr)[1]) <= 26, false)
+    error_message = "direct_cidr: allowed are null and an IPv4 range in CIDR form of /26 or larger (a smaller prefix number) that begins with its first address, such as 10.8.2.0/26."
   }
 }
 
@@ -60,8 +64,8 @@ variable "private_services_cidr" {
   default     = null
 
   validation {
-    condition     = var.private_services_cidr == null ? true : can(cidrhost(var.private_services_cidr, 0)) && try(tonumber(split("/", var.private_services_cidr)[1]) <= 24, false)
-    error_message = "private_services_cidr: allowed are null and an IPv4 range in CIDR form of /24 or larger (a smaller prefix number)."
+    condition     = var.private_services_cidr == null ? true : !strcontains(var.private_services_cidr, ":") && try(cidrhost(var.private_services_cidr, 0) == split("/", var.private_services_cidr)[0] && tonumber(split("/", var.private_services_cidr)[1]) <= 24, false)
+    error_message = "private_services_cidr: allowed are null and an IPv4 range in CIDR form of /24 or larger (a smaller prefix number) that begins with its first address, such as 10.9.0.0/20."
   }
 }
 

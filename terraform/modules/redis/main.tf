@@ -53,8 +53,8 @@ resource "google_redis_instance" "this" {
 
   lifecycle {
     precondition {
-      condition     = var.reserved_ip_range == null || var.connect_mode != "DIRECT_PEERING" ? true : can(cidrhost(var.reserved_ip_range, 0)) && endswith(var.reserved_ip_range, "/29")
-      error_message = "reserved_ip_range: allowed with DIRECT_PEERING are null and an IPv4 range of exactly /29."
+      condition     = var.reserved_ip_range == null || var.connect_mode != "DIRECT_PEERING" ? true : endswith(var.reserved_ip_range, "/29") && try(cidrhost(var.reserved_ip_range, 0) == split("/", var.reserved_ip_range)[0], false)
+      error_message = "reserved_ip_range: allowed with DIRECT_PEERING are null and an IPv4 range of exactly /29 that begins on a multiple of 8, such as 10.40.0.0/29."
     }
     precondition {
       condition     = var.zone == null ? true : can(regex("^${var.region}-[a-z]$", var.zone))

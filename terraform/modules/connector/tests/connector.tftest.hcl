@@ -170,6 +170,18 @@ run "neither_range_nor_subnet_is_refused" {
   expect_failures = [var.ip_cidr_range]
 }
 
+run "subnet_by_url_is_refused" {
+  command = plan
+
+  variables {
+    network       = null
+    ip_cidr_range = null
+    subnet        = { name = "projects/p/regions/r/subnetworks/s" }
+  }
+
+  expect_failures = [var.subnet]
+}
+
 run "machine_type_unknown_is_refused" {
   command = plan
 

@@ -180,6 +180,36 @@ run "direct_cidr_nonsense_is_refused" {
   expect_failures = [var.direct_cidr]
 }
 
+run "direct_cidr_inside_a_range_is_refused" {
+  command = plan
+
+  variables {
+    direct_cidr = "10.8.2.5/26"
+  }
+
+  expect_failures = [var.direct_cidr]
+}
+
+run "private_services_cidr_inside_a_range_is_refused" {
+  command = plan
+
+  variables {
+    private_services_cidr = "10.9.1.0/20"
+  }
+
+  expect_failures = [var.private_services_cidr]
+}
+
+run "existing_direct_subnet_nonsense_is_refused" {
+  command = plan
+
+  variables {
+    existing = { name = "corporate", direct_subnet = "Sub Net" }
+  }
+
+  expect_failures = [var.existing]
+}
+
 run "private_services_cidr_too_small_is_refused" {
   command = plan
 

@@ -200,6 +200,16 @@ run "reserved_ip_range_28_is_refused" {
   expect_failures = [google_redis_instance.this]
 }
 
+run "reserved_ip_range_with_host_bits_is_refused" {
+  command = plan
+
+  variables {
+    reserved_ip_range = "10.1.0.4/29"
+  }
+
+  expect_failures = [google_redis_instance.this]
+}
+
 run "zone_of_another_region_is_refused" {
   command = plan
 
