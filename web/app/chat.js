@@ -330,12 +330,19 @@ export class Chat {
   #editLast() {
     const me = this.client.user?.id;
     const last = this.room.log.messages().findLast((message) => message.user.id === me && !message.deleted);
-    if (last) this.composer.start('edit', last);
+    if (last) this.#edit(last);
+  }
+
+  /** An edit goes on from what is shown: an earlier one may still be on its way. */
+  #edit(message) {
+    const before = this.client.outbox.findLast(({ room, command }) => room === this.room.name && command.type === 'edit' && command.target === message.offset);
+    this.composer.start('edit', { ...message, text: before?.command.text ?? message.text });
   }
 
   async #do(what, message, emoji) {
     const { room } = this;
-    if (what === 'reply' || what === 'edit') return this.composer.start(what, message);
+    if (what === 'edit') return this.#edit(message);
+    if (what === 'reply') return this.composer.start(what, message);
     if (what === 'react') {
       const mine = message.reactions.get(emoji)?.some(({ id }) => id === this.client.user?.id);
       return this.#act(() => room.react(message.offset, emoji, !mine));

@@ -19,14 +19,21 @@ function open(title, fill, props = {}) {
     const close = (value) => {
       result = value;
       dialog.close();
+      refocus();
+    };
+    // The browser gives the focus back, but not to a message that was drawn again meanwhile, by the very reaction that
+    // was picked here. Nobody loses it who has gone on to something else: the close event comes later than the next key.
+    const refocus = () => {
+      const { activeElement } = document;
+      if (activeElement !== document.body && !dialog.contains(activeElement)) return;
+      const back = before.isConnected ? before : offset && document.querySelector(`[data-offset="${offset}"]`);
+      if (back instanceof HTMLElement) back.focus({ preventScroll: true });
     };
     const dialog = h('dialog', {
       'aria-label': title,
       onclose: () => {
         dialog.remove();
-        // A message may have been drawn again meanwhile, by the very reaction that was picked here.
-        const back = before.isConnected ? before : offset && document.querySelector(`[data-offset="${offset}"]`);
-        if (back instanceof HTMLElement) back.focus({ preventScroll: true });
+        refocus();
         resolve(result);
       },
       onclick: (event) => event.target === dialog && close(),
