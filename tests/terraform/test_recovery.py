@@ -1,4 +1,4 @@
-"""An apply that fails half-way is finished by the next one."""
+"""An apply or a destroy that fails half-way is finished by the next one."""
 
 import pytest
 
@@ -26,6 +26,21 @@ def test_every_create_may_fail_once_and_applying_again_ends_it(offered, offer):
         stack.apply(**offer.unprotect)
     stack.destroy(**offer.unprotect)
     assert sorted(left_over(stack.project)) == sorted(offer.seeded())
+
+
+@pytest.mark.parametrize("offer", [stacks.ROOT, stacks.PRIVATE_ACCESS], ids=lambda offer: offer.name)
+def test_every_delete_may_fail_once_and_destroying_again_ends_it(offered, offer):
+    stack = offered(offer)
+    stack.apply()
+    stack.project.fail_each_delete_once = True
+    destroys = 1
+    while (done := stack.try_destroy()).code != 0:
+        assert "injected fault while deleting" in done.flat, done.why[-3000:]
+        destroys += 1
+        assert destroys < 40, "the stack is never gone"
+    assert len(stack.project.failed) == len(stack.project.order("delete")), "not every delete has failed once"
+    assert sorted(left_over(stack.project)) == sorted(offer.seeded())
+    assert stack.state()["resources"] == []
 
 
 TYPES = (

@@ -49,8 +49,9 @@ class Project:
         self.faults = {}
         """Type to the number of creates that are still to fail."""
         self.fail_each_create_once = False
+        self.fail_each_delete_once = False
         self.failed = []
-        """Which creates were made to fail."""
+        """Which creates and deletes were made to fail."""
         self.bad_images = []
         """Images whose container never answers its startup probe."""
         if file and file.exists():
@@ -103,6 +104,13 @@ class Project:
             return
         self.failed.append(key)
         raise Refused(f"Error 503: injected fault while creating {key}")
+
+    def inject_delete(self, type_name, identity):
+        """Raises where a fault was planned for this delete."""
+        key = f"delete {self._key(type_name, identity)}"
+        if self.fail_each_delete_once and key not in self.failed:
+            self.failed.append(key)
+            raise Refused(f"Error 503: injected fault while deleting {type_name} {identity}")
 
     def require_api(self, api):
         if api and not any(service["service"] == api for service in self.of("google_project_service")):

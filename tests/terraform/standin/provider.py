@@ -118,6 +118,7 @@ class Provider:
             if prior.get("deletion_policy") == "ABANDON" or rules.survives and rules.survives(prior):
                 project.record("abandon", type_name, identity)
                 return None, None
+            project.inject_delete(type_name, identity)
             if rules.check_delete:
                 rules.check_delete(project, prior)
             if project.get(type_name, identity) is not None:
