@@ -11,7 +11,7 @@ variable "project_id" {
 }
 
 variable "region" {
-  description = "Region of the service, the connector and Redis: one for all three, since a connector and a Redis instance serve their own region only."
+  description = "Region of the service, the connector and Redis: one for all three, since a connector and a Redis instance serve their own region only. To move a stack, change `connector.ip_cidr_range` (`network.direct_cidr` with Direct egress) in the same apply, since the old one goes last; the address changes, and Redis begins empty."
   type        = string
   default     = "us-central1"
 

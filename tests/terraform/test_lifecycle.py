@@ -115,7 +115,7 @@ CHANGES = {
 }
 CHANGED_ELSEWHERE = {
     "project_id": "another project is another stack",
-    "region": "another region is another stack",
+    "region": "test_a_stack_moves_to_another_region_if_the_connector_gets_another_range",
     "name": "another name is another stack",
     "profile": "a set of defaults, each of which is changed by itself; dev has a life cycle of its own",
     "labels": "on every resource: test_labels_reach_every_resource_in_place",
@@ -275,6 +275,19 @@ def test_copies_to_disk_are_switched_off_again(offered):
     stack.assert_settled()
     (redis,) = stack.project.of("google_redis_instance")
     assert redis["persistence_config"][0]["persistence_mode"] == "DISABLED"
+
+
+def test_a_stack_moves_to_another_region_if_the_connector_gets_another_range(offered):
+    stack = offered(stacks.ROOT)
+    stack.apply()
+    move = {"region": "europe-west1"}
+    refused = stack.try_apply(**move)
+    assert refused.code == 1 and "overlaps" in refused.flat, refused.why
+    move |= {"connector": {"ip_cidr_range": "10.8.1.0/28"}}
+    stack.apply(**move)
+    stack.assert_settled(**move)
+    stack.destroy(**move)
+    assert left_over(stack.project) == []
 
 
 def test_replacing_redis_is_followed_by_the_secrets_and_the_service(offered):

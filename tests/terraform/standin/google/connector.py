@@ -21,7 +21,7 @@ def check_connector(project, values):
         network = ipaddress.ip_network(cidr)
         if network.prefixlen != 28 or not network.is_private:
             raise Refused(f"Error 400: ip_cidr_range {cidr} must be an unused private /28")
-        clash = overlapping(project, values["network"], cidr, values["name"])
+        clash = overlapping(project, values["network"], cidr, values)
         if clash:
             raise Refused(f"Error 400: ip_cidr_range {cidr} overlaps {clash}")
     for name in at(values, "subnet.*.name"):

@@ -55,24 +55,23 @@ NETWORK = Rules(
 )
 
 
-def overlapping(project, network, cidr, but=None):
-    """The ranges on `network` that `cidr` would overlap."""
+def overlapping(project, network, cidr, but):
+    """The ranges on `network` that `cidr` would overlap, apart from that of the object `but` itself."""
     wanted = ipaddress.ip_network(cidr)
-    taken = [
-        (subnet["name"], subnet["ip_cidr_range"])
-        for subnet in project.of("google_compute_subnetwork")
-        if tail(subnet["network"]) == tail(network) and subnet["name"] != but
-    ] + [
-        (connector["name"], connector["ip_cidr_range"])
-        for connector in project.of("google_vpc_access_connector")
-        if connector.get("ip_cidr_range") and tail(connector["network"]) == tail(network) and connector["name"] != but
+    return [
+        (other["name"], other["ip_cidr_range"])
+        for kind in ("google_compute_subnetwork", "google_vpc_access_connector")
+        for other in project.of(kind)
+        if other.get("ip_cidr_range")
+        and tail(other["network"]) == tail(network)
+        and (other["name"], other.get("region")) != (but["name"], but.get("region"))
+        and wanted.overlaps(ipaddress.ip_network(other["ip_cidr_range"]))
     ]
-    return [(name, other) for name, other in taken if wanted.overlaps(ipaddress.ip_network(other))]
 
 
 def check_subnetwork(project, values):
     require_network(project, values["network"])
-    clash = overlapping(project, values["network"], values["ip_cidr_range"], values["name"])
+    clash = overlapping(project, values["network"], values["ip_cidr_range"], values)
     if clash:
         raise Refused(f"Error 400: Invalid IPCidrRange: {values['ip_cidr_range']} conflicts with {clash}")
 
