@@ -39,7 +39,7 @@ use crate::session::Timing;
 use crate::socket::{self, Hub, Rules};
 use crate::store::memory::{Memory, SystemClock};
 use crate::store::{Feed, Store};
-use crate::telemetry::{Counts, Telemetry, TelemetryError};
+use crate::telemetry::{Counts, LAST_EXPORT, Telemetry, TelemetryError};
 
 /// hyper's own limits lie above ours, so that ours are answered in JSON; beyond hyper's it answers a bare 431.
 const HEADERS_HEADROOM: usize = 4;
@@ -95,12 +95,20 @@ pub async fn run(settings: Settings) -> Result<(), RunError> {
     let address = server.local_addr();
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { authority_host(address) };
     tracing::info!(url = format!("http://{host}:{}/", address.port()), %address, instance = settings.instance, "serving");
+    let serving = async {
+        server.serve(drain.clone(), end.clone()).await;
+        tracing::info!("ended");
+        // In this order: dropping the exporters blocks for seconds, so they have to be gone to their own thread.
+        tokio::select! {
+            biased;
+            () = telemetry.stop() => {}
+            () = end.cancelled() => {}
+        }
+    };
     tokio::select! {
-        () = server.serve(drain.clone(), end.clone()) => {}
-        () = signals.into_tokens(drain, end) => {}
+        () = serving => {}
+        () = signals.into_tokens(&drain, &end) => {}
     }
-    tracing::info!("ended");
-    telemetry.stop();
     Ok(())
 }
 
@@ -120,6 +128,7 @@ pub struct Server {
     app: Arc<App>,
     feed: Feed,
     http: Http,
+    /// From the beginning of a drain to the end of serving.
     deadline: Duration,
 }
 
@@ -162,7 +171,9 @@ impl Server {
             header_count: settings.http.header_count,
         };
         let app = Arc::new(App::new(Arc::new(hub), &settings.http, settings.limits.connections));
-        Ok(Self { listener, address, app, feed, http, deadline: Duration::from_millis(settings.drain.deadline_ms) })
+        let deadline = Duration::from_millis(settings.drain.deadline_ms);
+        let after = if settings.telemetry.otlp_endpoint.is_some() { LAST_EXPORT } else { Duration::ZERO };
+        Ok(Self { listener, address, app, feed, http, deadline: deadline.saturating_sub(after) })
     }
 
     /// Where it listens.
@@ -388,7 +399,7 @@ impl Signals {
     }
 
     /// The first signal cancels one token, the second the other.
-    async fn into_tokens(mut self, first: CancellationToken, second: CancellationToken) {
+    async fn into_tokens(mut self, first: &CancellationToken, second: &CancellationToken) {
         self.next().await;
         first.cancel();
         self.next().await;

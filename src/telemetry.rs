@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
+use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -28,6 +30,9 @@ use crate::config::{LogFormat, TelemetrySettings};
 
 /// The name of the service in traces and metrics.
 const SERVICE: &str = "confab";
+
+/// What the last export may take, at the end of the process.
+pub const LAST_EXPORT: Duration = Duration::from_secs(1);
 
 /// What an instance counts. Plain numbers, so that counting costs nothing; they are read when metrics are exported.
 #[derive(Debug, Default)]
@@ -152,13 +157,13 @@ impl Telemetry {
             .with_attribute(opentelemetry::KeyValue::new("service.instance.id", instance.to_owned()))
             .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let spans = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        let spans = with_tls(SpanExporter::builder().with_tonic().with_endpoint(endpoint), endpoint).build()?;
         let tracer = SdkTracerProvider::builder()
             .with_batch_exporter(spans)
             .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.trace_ratio))))
             .with_resource(resource.clone())
             .build();
-        let metrics = opentelemetry_otlp::MetricExporter::builder().with_tonic().with_endpoint(endpoint).build()?;
+        let metrics = with_tls(MetricExporter::builder().with_tonic().with_endpoint(endpoint), endpoint).build()?;
         let interval = Duration::from_millis(settings.metrics_interval_ms);
         let meter = SdkMeterProvider::builder()
             .with_reader(PeriodicReader::builder(metrics).with_interval(interval).build())
@@ -168,12 +173,28 @@ impl Telemetry {
         Ok(Self { tracer: Some(tracer), meter: Some(meter) })
     }
 
-    /// Sends what is left, within a second.
-    pub fn stop(self) {
-        const WITHIN: Duration = Duration::from_millis(500);
-        // Nobody is left to be told of a failure.
-        let _ = self.tracer.map(|tracer| tracer.shutdown_with_timeout(WITHIN));
-        let _ = self.meter.map(|meter| meter.shutdown_with_timeout(WITHIN));
+    /// Sends what is left, within [`LAST_EXPORT`].
+    pub async fn stop(self) {
+        let Self { tracer: Some(tracer), meter: Some(meter) } = self else { return };
+        // On a thread of its own: it blocks, and the exporters need the runtime's worker, of which there may be one.
+        let sending = tokio::task::spawn_blocking(move || {
+            // What could not be sent, the exporters log themselves.
+            let _ = meter.shutdown_with_timeout(LAST_EXPORT);
+            let _ = tracer.shutdown_with_timeout(LAST_EXPORT);
+        });
+        // The time-outs above don't hold for a collector that is connected and silent.
+        if timeout(LAST_EXPORT, sending).await.is_err() {
+            tracing::warn!("the collector is too slow for the last traces and metrics");
+        }
+    }
+}
+
+/// An https endpoint has to show a certificate that this system trusts, or one of the authorities in `SSL_CERT_FILE`.
+fn with_tls<E: WithTonicConfig>(exporter: E, endpoint: &str) -> E {
+    if endpoint.starts_with("https:") {
+        exporter.with_tls_config(ClientTlsConfig::new().with_native_roots())
+    } else {
+        exporter
     }
 }
 

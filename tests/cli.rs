@@ -228,7 +228,7 @@ fn export_says_where_it_could_not_go() {
     let ran = run(&["export", "R"], &[("PORT", NOBODYS_PORT)]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""));
     assert!(ran.err.contains("can't be reached"), "{}", ran.err);
-    for url in ["wss://chat.example/ws", "http://chat.example", "x y"] {
+    for url in ["ftp://chat.example/ws", "http://chat.example", "x y"] {
         assert_eq!(run(&["export", "R", "--url", url], &[]).code, Some(64), "{url}");
     }
 }

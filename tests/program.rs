@@ -1,106 +1,25 @@
 //! The program as a service: it starts, says that it is ready, gives a room's log away, and ends when it is told to.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
-use std::thread;
-use std::time::Duration;
+#[path = "common/served.rs"]
+mod served;
+#[path = "common/tls.rs"]
+mod tls;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
+use served::{Client, Served};
+use tls::Tls;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 
-/// For anything that is awaited here: far more than it takes, so that a slow machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// An instance on a port of its own. It ends with the test.
-struct Served {
-    process: Child,
-    port: String,
-    /// Disconnected when the process has closed its standard output, which it does by ending.
-    output: Receiver<String>,
-}
-
-impl Served {
-    fn start(environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_confab"));
-        command.env_clear().env("PORT", "0").env("CONFAB__TELEMETRY__LOG_FORMAT", "json");
-        command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut process = command.spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let (addresses, output) = sync_channel(1);
-        // Reads on after the address, so that the pipe never fills.
-        thread::spawn(move || {
-            for line in lines {
-                let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
-                if let Some(address) = line["address"].as_str() {
-                    addresses.send(address.to_owned()).unwrap();
-                }
-            }
-        });
-        let address = output.recv_timeout(PATIENCE).expect("the instance logs where it listens");
-        let port = address.rsplit(':').next().unwrap().to_owned();
-        Self { process, port, output }
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_confab"));
-        command.args(arguments).env_clear().env("PORT", &self.port).stdin(Stdio::null()).output().unwrap()
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.process.id())]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        assert_eq!(self.output.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the process ends");
-        self.process.wait().unwrap().code()
-    }
-
-    async fn sign_in(&self) -> Client {
-        let stream = tokio::net::TcpStream::connect(format!("127.0.0.1:{}", self.port)).await.unwrap();
-        let (socket, _) = client_async(format!("ws://127.0.0.1:{}/ws", self.port), stream).await.unwrap();
-        let mut client = Client { socket };
-        client.ask(json!({"type": "hello", "id": 0, "name": "Ada"})).await;
-        client
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-struct Client {
-    socket: WebSocketStream<tokio::net::TcpStream>,
-}
-
-impl Client {
-    /// Sends a command and returns its reply.
-    async fn ask(&mut self, command: Value) -> Value {
-        self.socket.send(Message::text(command.to_string())).await.unwrap();
-        loop {
-            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.unwrap().unwrap().unwrap();
-            let Message::Text(text) = frame else { continue };
-            for object in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-                if object["id"] == command["id"] {
-                    assert_ne!(object["type"], "error", "{object}");
-                    return object;
-                }
-            }
-        }
-    }
-
-    async fn send(&mut self, id: u64, kind: &str, fields: Value) {
-        let mut command = json!({"type": kind, "id": id, "room": "café tea", "key": format!("k{id}")});
-        command.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
-        self.ask(command).await;
-    }
+/// Writes into the room of these tests.
+async fn write(client: &mut Client, id: u64, kind: &str, fields: Value) {
+    let mut command = json!({"type": kind, "id": id, "room": "café tea", "key": format!("k{id}")});
+    command.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    client.ask(command).await;
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -115,11 +34,11 @@ async fn an_exported_log_is_whole_and_verifies_offline() {
     let mut client = served.sign_in().await;
     client.ask(json!({"type": "join", "id": 1, "room": "café tea"})).await;
     for id in 2..=502 {
-        client.send(id, "send", json!({"text": format!("message \"{id}\"\n")})).await;
+        write(&mut client, id, "send", json!({"text": format!("message \"{id}\"\n")})).await;
     }
-    client.send(503, "edit", json!({"target": 1, "text": "changed"})).await;
-    client.send(504, "delete", json!({"target": 2})).await;
-    client.send(505, "react", json!({"target": 3, "emoji": "👍", "on": true})).await;
+    write(&mut client, 503, "edit", json!({"target": 1, "text": "changed"})).await;
+    write(&mut client, 504, "delete", json!({"target": 2})).await;
+    write(&mut client, 505, "react", json!({"target": 3, "emoji": "👍", "on": true})).await;
 
     // Another spelling of the room's name is the same room.
     let exported = served.run(&["export", "cafe\u{301} tea "]);
@@ -143,6 +62,38 @@ async fn an_exported_log_is_whole_and_verifies_offline() {
     assert_eq!((&answer["entries"], &answer["withdrawn"]), (&json!(504), &json!(2)));
     let page = client.ask(json!({"type": "history", "id": 600, "room": "café tea"})).await;
     assert_eq!(answer["position"], page["position"], "the log that the members see");
+}
+
+#[tokio::test]
+async fn a_service_behind_tls_is_exported_where_its_certificate_can_be_trusted() {
+    let served = Served::start(&[]);
+    let mut client = served.sign_in().await;
+    client.ask(json!({"type": "join", "id": 1, "room": "café tea"})).await;
+    write(&mut client, 2, "send", json!({"text": "over TLS"})).await;
+    let tls = Tls::new(&[]);
+    let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("wss://localhost:{}/ws", front.local_addr().unwrap().port());
+    let (acceptor, behind) = (tls.acceptor.clone(), format!("127.0.0.1:{}", served.port));
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = front.accept().await.unwrap();
+            // A client that doesn't trust the certificate ends here.
+            let Ok(mut outside) = acceptor.accept(tcp).await else { continue };
+            let mut inside = TcpStream::connect(&behind).await.unwrap();
+            let _ = copy_bidirectional(&mut outside, &mut inside).await;
+        }
+    });
+    let ca_file = tls.ca_file();
+    let exporting = tokio::task::spawn_blocking(move || {
+        let arguments = ["export", "café tea", "--url", &url];
+        let trusting = served.run_with(&[("SSL_CERT_FILE", ca_file.to_str().unwrap())], &arguments);
+        (trusting, served.run(&arguments))
+    });
+    let (trusting, distrusting) = exporting.await.unwrap();
+    assert!(trusting.status.success(), "{}", text(&trusting.stderr));
+    assert!(text(&trusting.stdout).contains("over TLS"));
+    assert_eq!((distrusting.status.code(), text(&distrusting.stdout)), (Some(69), ""));
+    assert!(text(&distrusting.stderr).contains("certificate"), "{}", text(&distrusting.stderr));
 }
 
 #[tokio::test]

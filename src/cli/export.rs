@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls};
 
 use super::{Failed, INTERNAL, NO, UNAVAILABLE, USAGE};
 use crate::log::Verifier;
@@ -34,7 +34,7 @@ const PAGE_ENTRIES: u64 = 200;
 pub(super) struct Export {
     /// The room
     room: String,
-    /// Where the service is, instead of this machine: ws://HOST:PORT/ws. For one behind TLS, run a proxy on this machine
+    /// Where the service is, instead of this machine: wss://HOST/ws, or ws://HOST:PORT/ws without TLS
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// The name that members see while it reads
@@ -89,7 +89,7 @@ impl Export {
 }
 
 struct Service {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     last_id: u64,
 }
 
@@ -97,13 +97,14 @@ impl Service {
     async fn connect(url: &str) -> Result<Self, Failed> {
         let request = url.into_client_request().map_err(|error| Failed::new(USAGE, format!("{url}: {error}")))?;
         let uri = request.uri();
-        let (Some("ws"), Some(host)) = (uri.scheme_str(), uri.host()) else {
-            return Err(Failed::new(USAGE, format!("{url}: must be ws://HOST:PORT/ws")));
+        let (Some(scheme @ ("ws" | "wss")), Some(host)) = (uri.scheme_str(), uri.host()) else {
+            return Err(Failed::new(USAGE, format!("{url}: must be wss://HOST/ws or ws://HOST:PORT/ws")));
         };
-        let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
+        let address = format!("{host}:{}", uri.port_u16().unwrap_or(if scheme == "wss" { 443 } else { 80 }));
         let connected = timeout(ANSWER_WITHIN, async {
             let stream = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
-            let (socket, _) = client_async(request, stream).await.map_err(|error| error.to_string())?;
+            // For wss the certificate has to be one that this system trusts.
+            let (socket, _) = client_async_tls(request, stream).await.map_err(|error| error.to_string())?;
             Ok::<_, String>(socket)
         });
         let away = |problem: String| Failed::new(UNAVAILABLE, format!("{url} can't be reached: {problem}"));

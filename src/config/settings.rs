@@ -332,7 +332,9 @@ section! {
     log_format: LogFormat = choice(&["auto", "json", "text"]);
     /// What is logged: directives such as `info` or `warn,confab=debug`.
     log: String = text(is_directive, "log directives, such as info or warn,confab=debug").or("info");
-    /// Where traces and metrics go by OTLP over gRPC: `http://localhost:4317`. Nowhere unless set.
+    /// Where traces and metrics go by OTLP over gRPC: `http://localhost:4317`, or `https://` to a collector whose
+    /// certificate this system trusts (`SSL_CERT_FILE` names other authorities). OTLP over HTTP (port 4318) isn't spoken,
+    /// and no credentials are sent. Nowhere unless set.
     otlp_endpoint: Option<String> = text(is_endpoint, "an http or https URL");
     /// The share of traces that begin here and are sampled. Those that a caller began are sampled as the caller says.
     trace_ratio: f64 = share(0.01);

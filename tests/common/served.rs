@@ -1,0 +1,105 @@
+//! The program itself as a service, in a process of its own.
+#![allow(dead_code)] // every test file uses a part of it
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+/// For anything that is awaited here: far more than it takes, so that a slow machine is no failure.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An instance on a port of its own. It ends with the test.
+pub struct Served {
+    process: Child,
+    pub port: String,
+    /// Disconnected when the process has closed its standard output, which it does by ending.
+    output: Receiver<String>,
+}
+
+impl Served {
+    pub fn start(environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_confab"));
+        command.env_clear().env("PORT", "0").env("CONFAB__TELEMETRY__LOG_FORMAT", "json");
+        command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let (addresses, output) = sync_channel(1);
+        // Reads on after the address, so that the pipe never fills.
+        thread::spawn(move || {
+            for line in lines {
+                let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+                if let Some(address) = line["address"].as_str() {
+                    addresses.send(address.to_owned()).unwrap();
+                }
+            }
+        });
+        let address = output.recv_timeout(PATIENCE).expect("the instance logs where it listens");
+        let port = address.rsplit(':').next().unwrap().to_owned();
+        Self { process, port, output }
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.run_with(&[], arguments)
+    }
+
+    pub fn run_with(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_confab"));
+        command.args(arguments).env_clear().env("PORT", &self.port).envs(environment.iter().copied());
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    pub async fn sign_in(&self) -> Client {
+        let stream = tokio::net::TcpStream::connect(format!("127.0.0.1:{}", self.port)).await.unwrap();
+        let (socket, _) = client_async(format!("ws://127.0.0.1:{}/ws", self.port), stream).await.unwrap();
+        let mut client = Client { socket };
+        client.ask(json!({"type": "hello", "id": 0, "name": "Ada"})).await;
+        client
+    }
+
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.process.id())]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub fn exit_code(&mut self) -> Option<i32> {
+        assert_eq!(self.output.recv_timeout(PATIENCE), Err(RecvTimeoutError::Disconnected), "the process ends");
+        self.process.wait().unwrap().code()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A client that has said hello.
+pub struct Client {
+    socket: WebSocketStream<tokio::net::TcpStream>,
+}
+
+impl Client {
+    /// Sends a command and returns its reply.
+    pub async fn ask(&mut self, command: Value) -> Value {
+        self.socket.send(Message::text(command.to_string())).await.unwrap();
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.unwrap().unwrap().unwrap();
+            let Message::Text(text) = frame else { continue };
+            for object in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+                if object["id"] == command["id"] {
+                    assert_ne!(object["type"], "error", "{object}");
+                    return object;
+                }
+            }
+        }
+    }
+}
