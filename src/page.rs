@@ -83,9 +83,8 @@ fn without_comments(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let words = line.trim();
-        if inside {
-            inside = !words.ends_with("*/");
-        } else if words.starts_with("/*") && (words.ends_with("*/") || !words.contains("*/")) {
+        let begins = words.starts_with("/*") && (words.ends_with("*/") || !words.contains("*/"));
+        if inside || begins {
             inside = !words.ends_with("*/");
         } else if !words.starts_with("//") {
             kept.push_str(line);
