@@ -329,7 +329,7 @@ variable "network" {
 }
 
 variable "connector" {
-  description = "The Serverless VPC Access connector: its name (null: that of the stack, shortened, with four digits that change with its place, so that it can be moved; Google's documentation wants fewer than 21 characters, each hyphen counting as two), a free /28 in the network or an existing /28 `subnet` instead (with `subnet_project_id` in a Shared VPC), its machines and how many. `existing_id`: use this connector instead of making one."
+  description = "The Serverless VPC Access connector: its name (null: that of the stack, shortened, with four digits that change with its place, so that it can be moved; Google's documentation wants fewer than 21 characters, each hyphen counting as two; another name wants another range in the same apply), a free /28 in the network or an existing /28 `subnet` instead (with `subnet_project_id` in a Shared VPC), its machines and how many. `existing_id`: use this connector instead of making one."
   type = object({
     name              = optional(string)
     ip_cidr_range     = optional(string, "10.8.0.0/28")

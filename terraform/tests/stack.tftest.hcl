@@ -90,6 +90,60 @@ run "the_lines_add_up_to_the_total" {
   }
 }
 
+# The figures that COSTS.md quotes.
+run "an_idle_dev_stack_costs_what_the_document_says" {
+  command = plan
+
+  variables {
+    profile = "dev"
+    usage   = { average_sockets = 0 }
+  }
+
+  assert {
+    condition     = floor(output.estimated_monthly_cost.total + 0.5) == 49
+    error_message = "COSTS.md says 49"
+  }
+}
+
+run "an_idle_stack_costs_what_the_document_says" {
+  command = plan
+
+  variables {
+    usage = { average_sockets = 0 }
+  }
+
+  assert {
+    condition     = floor(output.estimated_monthly_cost.total + 0.5) == 165 && output.estimated_monthly_cost.total == output.estimated_monthly_cost.idle
+    error_message = "COSTS.md says 165"
+  }
+}
+
+run "five_thousand_sockets_cost_what_the_document_says" {
+  command = plan
+
+  variables {
+    usage = { average_sockets = 5000, sleeping_share = 0 }
+  }
+
+  assert {
+    condition     = floor(output.estimated_monthly_cost.total + 0.5) == 563
+    error_message = "COSTS.md says 563"
+  }
+}
+
+run "half_of_five_thousand_tabs_asleep_save_what_the_document_says" {
+  command = plan
+
+  variables {
+    usage = { average_sockets = 5000, sleeping_share = 0.5 }
+  }
+
+  assert {
+    condition     = floor(output.estimated_monthly_cost.saved_by_sleeping_tabs + 0.5) == 225
+    error_message = "COSTS.md says 225"
+  }
+}
+
 run "direct_egress_makes_no_connector" {
   command = plan
 
