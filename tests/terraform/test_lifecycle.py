@@ -246,7 +246,7 @@ def test_egress_is_switched_without_touching_redis(offered):
     stack.assert_settled(egress="direct")
 
 
-@pytest.mark.parametrize("change", [{"name": "other"}, {"region": "europe-west1"}], ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize("change", [{"name": "other"}, {"region": "europe-west1"}], ids=["name", "region"])
 def test_a_protected_service_is_not_replaced_by_another(offered, change):
     stack = offered(stacks.ROOT, deletion_protection=True)
     stack.apply()
