@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::config::{Environment, Settings};
-use confab::server::Server;
-use confab::store::memory::{Memory, SystemClock};
+use confab::server::{Server, connect};
 use confab::store::{Feed, Store};
 use confab::telemetry::Counts;
 use serde_json::{Value, json};
@@ -32,7 +31,7 @@ pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xa;
 const FINAL: u8 = 0x80;
 
-/// One instance over an embedded store of its own.
+/// One instance, over an embedded store of its own unless the settings name another.
 pub struct TestApp {
     pub address: SocketAddr,
     /// What SIGTERM does.
@@ -57,13 +56,12 @@ impl TestApp {
         settings: &[(&str, &str)],
         between: impl FnOnce(Arc<dyn Store>, Feed) -> (Arc<dyn Store>, Feed),
     ) -> Self {
-        let defaults = [("PORT", "0"), ("LIMITS__SENDS_PER_SECOND", "1000000")];
+        let defaults = [("PORT", "0"), ("LIMITS__SENDS_PER_SECOND", "1000000"), ("STORE__MEMORY_BYTES", "67108864")];
         let all = defaults.iter().chain(settings);
         let environment: Environment =
             all.map(|(name, value)| (format!("CONFAB__{name}"), (*value).to_owned())).collect();
-        let settings = Settings::load(None, &environment).unwrap();
-        let limits = Arc::new(settings.limits.for_clients());
-        let (store, feed) = Memory::new(limits, 64 << 20, Arc::new(SystemClock)).attach(&settings.instance);
+        let mut settings = Settings::load(None, &environment).unwrap();
+        let (store, feed) = connect(&mut settings).await.unwrap();
         let (store, feed) = between(store, feed);
         let server = Server::bind(&settings, store, feed, Arc::new(Counts::default())).await.unwrap();
         let address = server.local_addr();
