@@ -1,4 +1,5 @@
-//! Who a client is: guest tokens, signed so that any instance knows its guests again.
+//! Who a client is: guest tokens, signed so that any instance knows its guests again. The same keys seal what Socket.IO
+//! clients are given to come back with.
 //!
 //! A token is a JWT (HS256) that holds nothing but a user id and when it ends. It may use the words of the domain and
 //! of the protocol; it knows no store, no socket and no clock: the time comes in.
@@ -9,6 +10,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{User, UserId, UserName};
+use crate::protocol::socketio::Seal;
 use crate::protocol::{Code, Token};
 
 /// How long a token lives, in seconds: 30 days from the last `welcome`.
@@ -136,6 +138,18 @@ impl Auth {
             return Err(SignInError::Expired);
         }
         UserId::parse(&claimed.sub).map_err(|_| SignInError::Forged)
+    }
+}
+
+impl Seal for Auth {
+    fn seal(&self, text: &str) -> String {
+        // HMAC-SHA256 can't fail; an empty seal would never be accepted.
+        jsonwebtoken::crypto::sign(text.as_bytes(), &self.signing, Algorithm::HS256).unwrap_or_default()
+    }
+
+    fn is_seal(&self, text: &str, seal: &str) -> bool {
+        let is_of = |key| jsonwebtoken::crypto::verify(seal, text.as_bytes(), key, Algorithm::HS256);
+        self.verifying.iter().any(|key| is_of(key).unwrap_or(false))
     }
 }
 

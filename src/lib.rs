@@ -10,9 +10,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`domain`] | names, positions, entries, limits: checked once, then always valid |
-//! | [`protocol`] | the words on the wire, and their JSON |
+//! | [`protocol`] | the words on the wire: their JSON, and the packets of Socket.IO |
 //! | [`store`] | the contract of a store; the embedded one |
-//! | [`session`] | one client's state machine, without I/O, clock or runtime |
+//! | [`session`] | one client's state machine, without I/O, clock or runtime; one for each protocol |
 //! | [`rooms`] | who is where on this instance; fan-out, healing, presence |
 //! | [`auth`] | guest tokens |
 //! | [`config`] | every setting: default, bound, sources, errors, documentation |

@@ -3,6 +3,8 @@
 //! It owns the routes and when an instance is ready. It knows no TCP: an accepted upgrade is left with the [`Arrival`]
 //! for the server to carry out.
 
+mod socketio;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,6 +39,8 @@ pub struct App {
     seats: Arc<Semaphore>,
     origins: Origins,
     trusted_hops: usize,
+    /// Whether Socket.IO clients are served.
+    socketio: bool,
     /// The store has answered at least once.
     started: AtomicBool,
 }
@@ -65,6 +69,8 @@ pub struct Upgrade {
 pub enum Endpoint {
     /// The chat.
     Chat,
+    /// The chat, for Socket.IO clients.
+    Socketio,
     /// Everything comes back as it was sent.
     #[cfg(feature = "conformance")]
     Echo,
@@ -97,7 +103,7 @@ impl Arrival {
 impl App {
     /// Routes for at most `connections` WebSockets.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, settings: &HttpSettings, connections: usize) -> Self {
+    pub fn new(hub: Arc<Hub>, settings: &HttpSettings, connections: usize, socketio: bool) -> Self {
         let origins = Origins {
             allowed: settings.allowed_origins.iter().filter_map(|origin| Origin::parse(origin)).collect(),
             allow_none: settings.allow_no_origin,
@@ -107,6 +113,7 @@ impl App {
             seats: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
             origins,
             trusted_hops: settings.trusted_hops as usize,
+            socketio,
             started: AtomicBool::new(false),
         }
     }
@@ -192,6 +199,12 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
     let chat = websocket("ws", Endpoint::Chat, app);
     #[cfg(feature = "conformance")]
     let chat = chat.or(websocket("echo", Endpoint::Echo, app)).unify();
+
+    let served = app.socketio;
+    let is_served = warp::any()
+        .and_then(move || async move { if served { Ok(()) } else { Err(warp::reject::not_found()) } })
+        .untuple_one();
+    let chat = chat.or(is_served.and(socketio::route(app))).unify();
 
     let read = warp::get().or(warp::head()).unify();
     let live = warp::path!("health" / "live").and(read).map(|| json_answer(StatusCode::OK, &json!({"status": "live"})));

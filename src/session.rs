@@ -4,21 +4,21 @@
 //! come out. It knows no I/O, no clock, no tokio, no store and no wire format: `now` is any monotonic time in
 //! milliseconds, and whoever drives it carries the actions out.
 
+mod pace;
+pub mod socketio;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::bucket::Bucket;
 use crate::domain::{Draft, Limits, Millis, RoomId, Since, User, UserName};
 use crate::protocol::{Close, Code, Command, CommandId, Event, Goaway, Refused, Request, Token};
+use pace::{Pace, TooFast};
+
+pub use pace::OVER_BUDGET_LIMIT_MS;
 
 /// So many messages in a row that can't be read end the connection with [`Close::BadMessages`].
 pub const BAD_MESSAGES_IN_A_ROW: u32 = 10;
-
-/// A client that is over its command budget for this long is closed with [`Close::Budget`].
-pub const OVER_BUDGET_LIMIT_MS: Millis = 10_000;
-
-/// Within this time without a refusal a client counts as within its budget again.
-const WITHIN_BUDGET_AFTER_MS: Millis = 1_000;
 
 /// What [`Close::Budget`] tells the client to wait.
 pub const OVER_BUDGET_RETRY_MS: Millis = 10_000;
@@ -136,9 +136,8 @@ pub struct Session {
     timing: Timing,
     user: Option<User>,
     rooms: HashMap<RoomId, Membership>,
-    commands: Bucket,
+    pace: Pace,
     new_rooms: Bucket,
-    over_budget: Option<OverBudget>,
     bad_in_a_row: u32,
     hello_by: Option<Millis>,
     ping_at: Option<Millis>,
@@ -160,12 +159,6 @@ struct Membership {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct OverBudget {
-    since: Millis,
-    last: Millis,
-}
-
-#[derive(Debug, Clone, Copy)]
 struct Leaving {
     close_at: Millis,
     close: Close,
@@ -176,13 +169,12 @@ impl Session {
     #[must_use]
     pub fn new(limits: Arc<Limits>, timing: Timing, reachable: bool, now: Millis) -> Self {
         Self {
-            commands: Bucket::new(limits.commands_per_second, 1_000, limits.command_burst, now),
+            pace: Pace::new(&limits, now),
             new_rooms: Bucket::new(limits.new_rooms_per_minute, 60_000, limits.new_rooms_per_minute, now),
             limits,
             timing,
             user: None,
             rooms: HashMap::new(),
-            over_budget: None,
             bad_in_a_row: 0,
             hello_by: Some(now + timing.hello_timeout_ms),
             ping_at: None,
@@ -210,14 +202,9 @@ impl Session {
             Ok(command) => command.id,
             Err(refused) => refused.id,
         };
-        if let Err(retry_ms) = self.commands.take(now) {
+        if let Err(TooFast { retry_ms, too_long }) = self.pace.take(now) {
             refuse(out, Refused::new(id, Code::RateLimited, "too many commands: slow down").retry_in(retry_ms));
-            let over = self.over_budget.get_or_insert(OverBudget { since: now, last: now });
-            if now.saturating_sub(over.last) > WITHIN_BUDGET_AFTER_MS {
-                over.since = now;
-            }
-            over.last = now;
-            if now.saturating_sub(over.since) >= OVER_BUDGET_LIMIT_MS {
+            if too_long {
                 out.push(Action::Close(Close::Budget, Some(OVER_BUDGET_RETRY_MS)));
             }
             return;

@@ -18,8 +18,7 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::filter_fn;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -43,6 +42,7 @@ pub struct Counts {
     turned_away: AtomicU64,
     commands: AtomicU64,
     deliveries: AtomicU64,
+    ignored: AtomicU64,
 }
 
 impl Counts {
@@ -72,6 +72,11 @@ impl Counts {
         self.deliveries.fetch_add(frames as u64, Ordering::Relaxed);
     }
 
+    /// A Socket.IO event had no effect, and its client didn't ask for an answer that says so.
+    pub fn ignored(&self) {
+        self.ignored.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// WebSockets that are open.
     #[must_use]
     pub fn sockets(&self) -> i64 {
@@ -98,6 +103,9 @@ impl Counts {
         counter("confab.turned_away", "Connections refused for lack of room", |counts| &counts.turned_away);
         counter("confab.commands", "Commands of clients, good or bad", |counts| &counts.commands);
         counter("confab.deliveries", "Frames handed to sockets", |counts| &counts.deliveries);
+        counter("confab.ignored", "Events of Socket.IO clients without effect and without an answer", |counts| {
+            &counts.ignored
+        });
     }
 }
 
@@ -143,7 +151,7 @@ impl Telemetry {
         let lines = if json { lines.event_format(CloudLogging).boxed() } else { lines.with_target(false).boxed() };
         let spans =
             telemetry.tracer.as_ref().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer(SERVICE)));
-        tracing_subscriber::registry().with(lines).with(spans).with(filter).with(filter_fn(is_discreet)).try_init()?;
+        tracing_subscriber::registry().with(lines).with(spans).with(filter).try_init()?;
         Ok(telemetry)
     }
 
@@ -188,11 +196,6 @@ impl Telemetry {
             tracing::warn!("the collector is too slow for the last traces and metrics");
         }
     }
-}
-
-/// At its lowest level the codec logs whole frames, and in them texts and tokens: never, whatever `telemetry.log` says.
-fn is_discreet(metadata: &Metadata<'_>) -> bool {
-    !metadata.target().starts_with("tungstenite")
 }
 
 /// An https endpoint has to show a certificate that this system trusts, or one of the authorities in `SSL_CERT_FILE`.

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("page", &[]),
     ("telemetry", &["config"]),
     ("socket", &["session", "rooms", "auth", "protocol", "store", "domain", "meter", "clock", "telemetry"]),
-    ("routes", &["socket", "auth", "handshake", "forwarded", "page", "rooms", "config", "telemetry"]),
+    ("routes", &["protocol", "socket", "auth", "handshake", "forwarded", "page", "rooms", "config", "telemetry"]),
     (
         "server",
         &[

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use confab::domain::{Body, Draft, Key, Limits, Millis, RoomId, Text, User, UserId, UserName};
 use confab::protocol::{Code, Refused};
-use confab::rooms::{JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken};
+use confab::rooms::{Answer, Dialect, JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken};
 use confab::store::memory::{Clock, Memory};
 use confab::store::{AppendError, Store, StoreError};
 use faulty::{Faulty, RETRY_MS, Spoil};
@@ -65,14 +65,21 @@ impl World {
     }
 
     fn connect(&self, number: u64) -> Client {
-        let mailbox = Mailbox::new(number, 1024 * 1024);
+        let mailbox = Mailbox::new(number, Dialect::Native, 1024 * 1024);
         self.rooms.connect(&mailbox);
         self.rooms.signed_in(&mailbox, &user().id);
         Client { mailbox, offsets: Vec::new(), notes: Vec::new(), joined: 0 }
     }
 
     async fn join(&self, client: &Client, room: &RoomId) -> Result<Seated, Refused> {
-        let request = JoinRequest { id: Some(1), room: room.clone(), since: None, limit: 50, may_create: Ok(()) };
+        let request = JoinRequest {
+            id: Some(1),
+            room: room.clone(),
+            since: None,
+            limit: 50,
+            may_create: Ok(()),
+            answer: Answer::Native,
+        };
         self.rooms.join(&client.mailbox, &user(), request).await
     }
 
@@ -210,7 +217,14 @@ async fn what_is_written_while_a_subscription_is_confirmed_is_neither_lost_nor_d
     let mut client = world.connect(1);
     world.write_elsewhere(&room("r"), "before").await;
     world.faulty.hold_confirmations();
-    let request = JoinRequest { id: Some(1), room: room("r"), since: None, limit: 50, may_create: Ok(()) };
+    let request = JoinRequest {
+        id: Some(1),
+        room: room("r"),
+        since: None,
+        limit: 50,
+        may_create: Ok(()),
+        answer: Answer::Native,
+    };
     let joining = tokio::spawn(world.rooms.join(&client.mailbox, &user(), request));
     for number in 0..10 {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -125,7 +125,8 @@ section! {
 }
 
 section! {
-    /// Where the rooms are kept.
+    /// Where the rooms are kept. This build has the embedded store only: with another `store.url` it doesn't start, and
+    /// what is for Redis changes nothing.
     StoreSettings "store."
 
     /// `memory:` keeps them in this process, for one instance. `redis://` and `rediss://` (TLS) keep them in Redis, for
@@ -150,9 +151,6 @@ section! {
     wait_timeout_ms: Millis = ms(300).within(1, 998);
     /// How long an answer of Redis may take. Less than the second within which every send is answered.
     response_timeout_ms: Millis = ms(800).within(2, 999);
-    /// How long a start waits for Redis before it fails with exit code 69. The first connections out of a new network may
-    /// take more than a minute.
-    startup_timeout_ms: Millis = ms(3 * MINUTE).within(100, HOUR);
     /// All that the embedded store may hold.
     memory_bytes: u64 = bytes(512 * MIB).within(MIB, 1_024 * GIB);
     /// Allows the embedded store on Cloud Run, where each instance would have rooms of its own, and a new revision none
@@ -306,24 +304,25 @@ section! {
     AuthSettings "auth."
 
     /// The keys that guest tokens are signed with: the first signs, all verify. `confab token --new-key` makes one. With
-    /// none, instances on one Redis share one that the first of them made and Redis keeps; the embedded store's process
-    /// takes a random one, and its tokens end with it.
+    /// none, the embedded store's process takes a random one, and its tokens end with it.
     keys: Vec<Secret> = list(is_key, "a key of 32 to 256 printable ASCII characters").secret();
     /// A file that holds `auth.keys`, separated by commas or white space.
     keys_file: Option<PathBuf> = text(is_path, "a path");
 }
 
 section! {
-    /// The Socket.IO door. This build has none: these settings are accepted and change nothing.
+    /// The Socket.IO door, described in `docs/socketio.md`.
     SocketioSettings "socketio."
 
     /// Whether Socket.IO clients are served, at `/socket.io/`.
     enabled: bool = switch(true);
-    /// Whether they may use HTTP long-polling, which needs every request of a session to reach the same instance.
+    /// Whether they may use HTTP long-polling, which needs every request of a session to reach the same instance. This
+    /// build has none: the setting is accepted and changes nothing.
     polling: bool = switch(false);
-    /// Whether a reconnecting client gets what it missed.
+    /// Whether a client that comes back gets what it missed: it is then given a `pid`, and each message carries its
+    /// position behind its own argument.
     resume: bool = switch(true);
-    /// Whether messages carry `offset`, `at` and `id`.
+    /// Whether messages carry `offset`, `at` and `id` beside `user` and `text`.
     extra_fields: bool = switch(false);
 }
 

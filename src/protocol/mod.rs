@@ -1,15 +1,23 @@
 //! The words on the wire: what a client says ([`Command`]), what it hears ([`Event`]), and the codes of refusals and
 //! closes.
 //!
-//! The types here are those of every protocol; [`native`] turns them into the JSON of `docs/protocol.md` and back.
-//! This module knows no socket, no session and no store.
+//! The types here are those of every protocol; [`native`] turns them into the JSON of `docs/protocol.md` and back, and
+//! [`socketio`] into the events of `docs/socketio.md`, which travel in the packets of [`engineio`]. This module knows no
+//! socket, no session and no store.
 
+pub mod engineio;
 pub mod native;
+pub mod socketio;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::domain::{Body, Entry, Invalid, Key, Limits, Millis, Position, RoomId, Since, User, UserName};
+
+/// What a client sent can't be a packet of its protocol, and why: the connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub &'static str);
 
 /// The client's number for a command, repeated in its reply.
 pub type CommandId = u64;

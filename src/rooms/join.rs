@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use futures_util::try_join;
 
-use super::room::{Room, Seating, end_of, entry_frames, frame, reset_event};
-use super::{Departure, JoinRequest, Mailbox, Rooms, Seated, refused_by_store};
+use super::mailbox::Dialect;
+use super::push::{Entries, NewStart, Push, frame};
+use super::room::{Room, Seating, end_of, reset_event};
+use super::{Answer, Departure, JoinRequest, Mailbox, Rooms, Seated, SocketioAnswer, refused_by_store};
 use crate::domain::{Millis, Position, RoomId, User};
+use crate::protocol::socketio::{Place, Purpose, Record, event};
 use crate::protocol::{Code, Event, Refused};
-use crate::store::{After, NEW_ROOMS_UP_TO_PERCENT, Page, PageSize};
+use crate::store::{After, NEW_ROOMS_UP_TO_PERCENT, Page, PageSize, Reset, StoreError};
 
 /// A join is answered within this time, or refused.
 const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
@@ -63,9 +66,15 @@ impl Entrance {
         let store = Arc::clone(&self.rooms.store);
         let by_store = |error| refused_by_store(id, error);
         self.rooms.opened(&self.room).await.map_err(by_store)?;
-        let created = self.enter(request).await?;
         let page = self.page_size();
         let newest = PageSize { entries: request.limit, ..page };
+        if let (true, Some(since)) = (request.is_resume(), request.since) {
+            // Before the user is anywhere: whoever can't go on is not announced.
+            let one = PageSize { entries: 1, ..page };
+            let read = store.read_after(&self.room.id, since, one, one).await.map_err(by_store)?;
+            continued(id, &read)?;
+        }
+        let created = self.enter(request).await?;
         loop {
             let reading = async {
                 match request.since {
@@ -73,7 +82,17 @@ impl Entrance {
                     None => store.read_before(&self.room.id, None, newest).await.map(After::Continued),
                 }
             };
-            let (read, mark) = try_join!(reading, store.read_mark(&self.room.id, &self.user.id)).map_err(by_store)?;
+            let (read, mark) = match &request.answer {
+                Answer::Native => try_join!(reading, store.read_mark(&self.room.id, &self.user.id)),
+                Answer::Socketio(_) => reading.await.map(|read| (read, 0)),
+            }
+            .map_err(by_store)?;
+            if let Answer::Socketio(answer) = &request.answer {
+                if request.is_resume() {
+                    continued(id, &read)?;
+                }
+                self.keep_record(answer, &read).await.map_err(by_store)?;
+            }
             if let Some(reading) = self.reply(request, read, mark) {
                 return Ok((Seated { created }, reading));
             }
@@ -121,19 +140,21 @@ impl Entrance {
         // first: it is built on a copy of the decision.
         let more = state.tail.splice(from, page.top).has_more()?;
         let top = page.top;
-        let reply = Event::Joined {
-            id: request.id,
-            room: self.room.id.clone(),
-            position: from,
-            recovered: request.since.map(|_| reason.is_none()),
-            reason: reason.map(crate::store::Reset::as_str),
-            entries: page.entries,
-            more: request.since.map(|_| more),
-            oldest: page.oldest,
-            read: mark,
-            members: state.view_for(&self.user),
-        };
-        self.mailbox.push(frame(&reply));
+        match &request.answer {
+            Answer::Native => self.mailbox.push(frame(&Event::Joined {
+                id: request.id,
+                room: self.room.id.clone(),
+                position: from,
+                recovered: request.since.map(|_| reason.is_none()),
+                reason: reason.map(Reset::as_str),
+                entries: page.entries,
+                more: request.since.map(|_| more),
+                oldest: page.oldest,
+                read: mark,
+                members: state.view_for(&self.user),
+            })),
+            Answer::Socketio(answer) => self.reply_to_socketio(answer, reason, &page),
+        }
         let had_seat = state.has_seat(self.mailbox.id());
         let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from, top);
         // From here on the seat has the hold; one that was there before had its own.
@@ -144,6 +165,46 @@ impl Entrance {
         match seating {
             Seating::CatchingUp(number) => Some(Some(Reading { number, from })),
             Seating::Live | Seating::Disagree => Some(None),
+        }
+    }
+
+    /// Keeps what the client surely has, before it gets anything: with a place of its own that one, whatever it gets
+    /// now may be lost on its way; without one the end of what it is given.
+    async fn keep_record(&self, answer: &SocketioAnswer, read: &After) -> Result<(), StoreError> {
+        let Some(id) = answer.record else { return Ok(()) };
+        let (After::Continued(page) | After::Reset(_, page)) = read;
+        let end = || page.entries.last().map_or(Place::ZERO, |entry| Place::of(entry));
+        let place = answer.since.unwrap_or_else(end);
+        let record = Record { user: self.user.clone(), room: self.room.id.clone(), place };
+        match self.rooms.keep(id, record.encode()).await {
+            // A full store: the client is served, and can't be resumed.
+            Err(StoreError::Overloaded { .. }) => Ok(()),
+            kept => kept,
+        }
+    }
+
+    fn reply_to_socketio(&self, answer: &SocketioAnswer, reason: Option<Reset>, page: &Page) {
+        let Dialect::Socketio(style) = self.mailbox.dialect() else { return };
+        let room = &self.room.id;
+        answer.first.iter().for_each(|frame| self.mailbox.push(frame.clone()));
+        match answer.purpose {
+            Purpose::SignIn { ack: Some(ack) } => {
+                self.mailbox.push(event::signed_in(ack, room, &page.entries, style));
+            }
+            Purpose::SignIn { ack: None } => {}
+            Purpose::Update { .. } | Purpose::Resume => {
+                // Of a log that took the place of the client's, what was stored after the client's last entry.
+                let seen_until = match (answer.since, reason) {
+                    (None, _) => Millis::MAX,
+                    (Some(place), Some(Reset::Diverged | Reset::Lost)) => place.at,
+                    (Some(_), None | Some(Reset::Trimmed)) => 0,
+                };
+                let missed: Vec<_> = page.entries.iter().filter(|entry| entry.at > seen_until).cloned().collect();
+                event::messages(room, &missed, style).into_iter().for_each(|frame| self.mailbox.push(frame));
+                if let Purpose::Update { ack: Some(ack) } = answer.purpose {
+                    self.mailbox.push(event::answer(ack, None));
+                }
+            }
         }
     }
 
@@ -183,12 +244,13 @@ impl Entrance {
     fn push(&self, read: &After) -> Position {
         let page = match read {
             After::Continued(page) => {
-                let frames = entry_frames(&self.room.id, page.entries.iter().cloned());
-                frames.into_iter().for_each(|frame| self.mailbox.push(frame));
+                Push::new(&Entries { room: &self.room.id, entries: &page.entries }).to(&self.mailbox);
                 page
             }
             After::Reset(reason, page) => {
-                self.mailbox.push(frame(&reset_event(&self.room.id, *reason, page)));
+                let unseen = Entries { room: &self.room.id, entries: &page.entries };
+                let event = reset_event(&self.room.id, *reason, page);
+                Push::new(&NewStart { event, unseen }).to(&self.mailbox);
                 page
             }
         };
@@ -198,6 +260,20 @@ impl Entrance {
     fn page_size(&self) -> PageSize {
         let limits = &self.rooms.settings.limits;
         PageSize { entries: limits.page_entries, bytes: limits.page_bytes }
+    }
+}
+
+impl JoinRequest {
+    const fn is_resume(&self) -> bool {
+        matches!(self.answer, Answer::Socketio(SocketioAnswer { purpose: Purpose::Resume, .. }))
+    }
+}
+
+/// Refuses to resume where the log doesn't continue.
+fn continued(id: Option<crate::protocol::CommandId>, read: &After) -> Result<(), Refused> {
+    match read {
+        After::Continued(_) => Ok(()),
+        After::Reset(..) => Err(Refused::new(id, Code::NotFound, "the log does not continue from there")),
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use crate::domain::UserName;
-use crate::protocol::Goaway;
+use crate::protocol::{Goaway, socketio};
 use crate::store::Durability;
 
 /// One socket's queue. Pushing never waits: a reader that falls behind by the limit is marked, its queue dropped, and
@@ -16,9 +16,19 @@ use crate::store::Durability;
 #[derive(Debug)]
 pub struct Mailbox {
     id: u64,
+    dialect: Dialect,
     limit: usize,
     queue: Mutex<Queue>,
     reader: AtomicWaker,
+}
+
+/// What a socket's client speaks, and so how pushes are encoded for it.
+#[derive(Debug, Clone)]
+pub enum Dialect {
+    /// The JSON of the native protocol.
+    Native,
+    /// The tutorial's events.
+    Socketio(Arc<socketio::Style>),
 }
 
 #[derive(Debug, Default)]
@@ -65,14 +75,20 @@ impl Taken {
 impl Mailbox {
     /// An empty mailbox that holds at most `limit` bytes. `id` is the socket's random number.
     #[must_use]
-    pub fn new(id: u64, limit: usize) -> Arc<Self> {
-        Arc::new(Self { id, limit, queue: Mutex::default(), reader: AtomicWaker::new() })
+    pub fn new(id: u64, dialect: Dialect, limit: usize) -> Arc<Self> {
+        Arc::new(Self { id, dialect, limit, queue: Mutex::default(), reader: AtomicWaker::new() })
     }
 
     /// The socket's number, unique over all instances.
     #[must_use]
     pub const fn id(&self) -> u64 {
         self.id
+    }
+
+    /// What the client speaks.
+    #[must_use]
+    pub const fn dialect(&self) -> &Dialect {
+        &self.dialect
     }
 
     /// Adds an encoded event.

@@ -11,6 +11,7 @@
 mod agenda;
 mod join;
 mod mailbox;
+mod push;
 mod room;
 pub mod roster;
 pub mod tail;
@@ -22,21 +23,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, try_join};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::domain::{Draft, Entry, Limits, Millis, RoomId, Since, User, UserId};
+use crate::protocol::socketio::{Place, Purpose};
 use crate::protocol::{Code, CommandId, Event, Goaway, Refused};
 use crate::store::{
     After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, PageSize, Pending, PresenceChange,
-    Publication, Store, StoreError, Stored,
+    Publication, RecordId, Store, StoreError, Stored,
 };
 use agenda::{Agenda, Duty};
 use room::{Healing, Phase, PresenceDue, PresenceRules, Room, State};
 use tail::Doubt;
 
-pub use mailbox::{Mailbox, Note, Taken};
+pub use mailbox::{Dialect, Mailbox, Note, Taken};
 
 /// Publications that are taken out of the feed at a time: more than the senders of an instance add while everybody has one
 /// turn, or the feed would fill up although everybody keeps pace.
@@ -50,6 +53,9 @@ const HEAL_AGAIN_MS: Millis = 1_000;
 
 /// Rooms in one check of positions.
 const CHECK_CHUNK: usize = 1_000;
+
+/// How long what is kept of a Socket.IO client outlives its last join or renewal.
+pub const RECORD_LIFE_MS: Millis = 2 * 60 * 60 * 1_000;
 
 /// What the rooms need to know of the settings. Times in milliseconds.
 #[derive(Debug, Clone)]
@@ -100,6 +106,31 @@ pub struct JoinRequest {
     pub limit: usize,
     /// Whether a room without entries and members may be joined; what to tell the client to wait where not.
     pub may_create: Result<(), Millis>,
+    /// How it is answered.
+    pub answer: Answer,
+}
+
+/// How a join is answered, into the mailbox and in its place among the pushes.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// By the `joined` event.
+    Native,
+    /// In the words of the tutorial.
+    Socketio(SocketioAnswer),
+}
+
+/// What the answer to a join of a Socket.IO client is made of.
+#[derive(Debug, Clone)]
+pub struct SocketioAnswer {
+    /// What the join is for. One for [`Purpose::Resume`] is refused with [`Code::NotFound`], before anybody hears of it,
+    /// where the log doesn't continue from the request's `since`.
+    pub purpose: Purpose,
+    /// What comes before everything else: the confirmation of a connection.
+    pub first: Option<Bytes>,
+    /// What the client has: the place of the request's `since`.
+    pub since: Option<Place>,
+    /// Where to keep who the client is and what it surely has, before it gets anything.
+    pub record: Option<RecordId>,
 }
 
 /// A client is in a room now.
@@ -229,6 +260,16 @@ impl Rooms {
     /// Appends; see [`Store::append`].
     pub fn write(&self, room: &RoomId, draft: Draft) -> Pending<Stored, AppendError> {
         self.store.append(room, draft)
+    }
+
+    /// Keeps a record for as long as a Socket.IO client may take to come back; see [`Store::keep`].
+    pub fn keep(&self, id: RecordId, record: Vec<u8>) -> Pending<()> {
+        self.store.keep(id, record, RECORD_LIFE_MS)
+    }
+
+    /// Reads a record; see [`Store::kept`].
+    pub fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>> {
+        self.store.kept(id)
     }
 
     /// Reads an older page: the `page` event, or the refusal as an event.

@@ -4,21 +4,18 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::Mailbox;
+use super::push::{Encode, Entries, NewStart, Presence, Push};
 use super::roster::{Announcement, Announcer, Roster, Told};
 use super::tail::{Doubt, Splice, Tail};
 use crate::domain::{Entry, Millis, Position, RoomId, User, UserId};
-use crate::protocol::{Event, MemberView, native};
+use crate::protocol::{Event, MemberView};
 use crate::store::{Members, Page, PresenceChange, Publication, Reset};
 
 /// Publications that are kept while a room is being opened; beyond it the room is read once more.
 const OPENING_CAPACITY: usize = 1_024;
-
-/// Events are joined into frames of up to this many bytes, once for all members.
-const FRAME_BYTES: usize = 16 * 1024;
 
 /// Typing is announced at most once in this time per user and room.
 const TYPING_INTERVAL_MS: Millis = 3_000;
@@ -206,18 +203,18 @@ impl State {
     pub fn take(&mut self, room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Doubt {
         let (deliver, doubt) = self.tail.take(entries);
         if !self.live.is_empty() {
-            for frame in entry_frames(room, deliver) {
-                self.push_to_all(&frame);
-            }
+            self.push_to_all(&Entries { room, entries: &deliver });
         }
         doubt
     }
 
     /// The log is another one, or what was missed is no longer kept: everybody who is live starts from the newest page.
     pub fn reset(&mut self, room: &RoomId, reason: Reset, page: &Page) {
+        let unseen: Vec<_> = page.entries.iter().filter(|entry| !self.tail.has(entry)).cloned().collect();
         self.tail.restart(page.top, page.entries.clone());
         if !self.live.is_empty() {
-            self.push_to_all(&frame(&reset_event(room, reason, page)));
+            let unseen = Entries { room, entries: &unseen };
+            self.push_to_all(&NewStart { event: reset_event(room, reason, page), unseen });
         }
     }
 
@@ -273,7 +270,7 @@ impl State {
     ) -> Seating {
         match self.tail.splice(from, top) {
             Splice::Live(rest) => {
-                entry_frames(room, rest).into_iter().for_each(|frame| mailbox.push(frame));
+                Push::new(&Entries { room, entries: &rest }).to(mailbox);
                 self.take_place(mailbox, user, None);
                 self.announcer.newcomer(mailbox.id());
                 Seating::Live
@@ -379,7 +376,7 @@ impl State {
         let member_count = self.roster.count();
         if matches!(self.roster, Roster::Counted(_)) {
             self.announcer.clear(now);
-            self.push_to_all(&frame(&presence(room, Told::default(), None, member_count)));
+            self.push_to_all(&Presence { room, told: &Told::default(), members: None, member_count });
             return;
         }
         if !self.announcer.is_pending() {
@@ -388,19 +385,15 @@ impl State {
         let locals = &self.locals;
         let own = |user: &UserId| locals.get(user).map(|local| local.sockets.clone()).unwrap_or_default();
         let Announcement { all, special } = self.announcer.tell(now, own);
-        let to_all = (!all.is_empty()).then(|| frame(&presence(room, all, None, member_count)));
-        if special.is_empty() {
-            if let Some(to_all) = to_all {
-                self.push_to_all(&to_all);
-            }
-            return;
-        }
         let mut special: HashMap<u64, Told> = special.into_iter().collect();
+        let to_all = Presence { room, told: &all, members: None, member_count };
+        let mut to_all = Push::new(&to_all);
         for mailbox in &self.live {
             match special.remove(&mailbox.id()) {
-                None => to_all.iter().for_each(|frame| mailbox.push(frame.clone())),
+                None if all.is_empty() => {}
+                None => to_all.to(mailbox),
                 Some(told) if told.is_empty() => {}
-                Some(told) => mailbox.push(frame(&presence(room, told, None, member_count))),
+                Some(told) => Push::new(&Presence { room, told: &told, members: None, member_count }).to(mailbox),
             }
         }
     }
@@ -413,10 +406,15 @@ impl State {
         match (&before, &self.roster) {
             (Roster::Counted(_), Roster::Listed(list)) => {
                 let members = list.values().cloned().collect();
-                self.push_to_all(&frame(&presence(room, Told::default(), Some(members), count)));
+                self.push_to_all(&Presence {
+                    room,
+                    told: &Told::default(),
+                    members: Some(members),
+                    member_count: count,
+                });
             }
             (_, Roster::Counted(_)) if before.count() != count => {
-                self.push_to_all(&frame(&presence(room, Told::default(), None, count)));
+                self.push_to_all(&Presence { room, told: &Told::default(), members: None, member_count: count });
             }
             _ => {
                 before.difference(&self.roster).iter().for_each(|change| self.announcer.note(change));
@@ -438,19 +436,20 @@ impl State {
     /// Tells everybody but the user themselves that they type.
     pub fn typing(&self, room: &RoomId, user: User) {
         let own = self.locals.get(&user.id).map(|local| local.sockets.clone()).unwrap_or_default();
-        let frame = frame(&Event::Typing { room: room.clone(), user });
+        let event = Event::Typing { room: room.clone(), user };
+        let mut push = Push::new(&event);
         for mailbox in self.live.iter().filter(|mailbox| !own.contains(&mailbox.id())) {
-            mailbox.push(frame.clone());
+            push.to(mailbox);
         }
     }
 
     /// Tells the user's other sockets how far they read.
     pub fn read(&self, room: &RoomId, user: &UserId, offset: u64, origin: u64) {
         let others = self.sockets_of(user).filter(|mailbox| mailbox.id() != origin);
-        let mut encoded: Option<Bytes> = None;
+        let event = Event::Read { room: room.clone(), offset };
+        let mut push = Push::new(&event);
         for mailbox in others {
-            let frame = encoded.get_or_insert_with(|| frame(&Event::Read { room: room.clone(), offset }));
-            mailbox.push(frame.clone());
+            push.to(mailbox);
         }
     }
 
@@ -460,9 +459,10 @@ impl State {
         sockets.iter().filter_map(|socket| self.seats.get(socket)).map(|seat| &seat.mailbox)
     }
 
-    fn push_to_all(&self, frame: &Bytes) {
+    fn push_to_all(&self, what: &impl Encode) {
+        let mut push = Push::new(what);
         for mailbox in &self.live {
-            mailbox.push(frame.clone());
+            push.to(mailbox);
         }
     }
 }
@@ -492,34 +492,4 @@ pub fn reset_event(room: &RoomId, reason: Reset, page: &Page) -> Event {
 /// The position of a client that has a page.
 pub fn end_of(page: &Page) -> Position {
     page.entries.last().map_or(page.top, |entry| entry.position())
-}
-
-/// Encodes one event.
-pub fn frame(event: &Event) -> Bytes {
-    let mut out = Vec::with_capacity(256);
-    native::encode(event, &mut out);
-    out.into()
-}
-
-fn presence(room: &RoomId, told: Told, members: Option<Vec<User>>, member_count: u64) -> Event {
-    Event::Presence { room: room.clone(), joined: told.joined, left: told.left, members, member_count }
-}
-
-/// The pushes of some entries, joined into as few frames as their size allows.
-pub fn entry_frames(room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Vec<Bytes> {
-    let mut full: Vec<Bytes> = Vec::new();
-    let mut open = Vec::new();
-    for entry in entries {
-        if open.len() >= FRAME_BYTES {
-            full.push(std::mem::take(&mut open).into());
-        }
-        if !open.is_empty() {
-            open.push(b'\n');
-        }
-        native::encode(&Event::Entry { room: room.clone(), entry }, &mut open);
-    }
-    if !open.is_empty() {
-        full.push(open.into());
-    }
-    full
 }

@@ -151,8 +151,10 @@ pub struct Announcement {
 /// Who came and who went.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Told {
-    /// Who came, or has a new name.
+    /// Who came.
     pub joined: Vec<User>,
+    /// Who has a new name.
+    pub renamed: Vec<User>,
     /// Who went.
     pub left: Vec<User>,
 }
@@ -161,7 +163,7 @@ impl Told {
     /// Whether there is nothing to tell.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.joined.is_empty() && self.left.is_empty()
+        self.joined.is_empty() && self.renamed.is_empty() && self.left.is_empty()
     }
 }
 
@@ -236,7 +238,9 @@ fn fold<'a>(changes: impl Iterator<Item = &'a Change>) -> Told {
     let mut told = Told::default();
     for (first, last) in first_and_last.into_values() {
         match (first, last) {
-            (_, Change::Joined(user) | Change::Renamed(user)) => told.joined.push(user.clone()),
+            (Change::Joined(_) | Change::Left(_), Change::Joined(user) | Change::Renamed(user))
+            | (Change::Renamed(_), Change::Joined(user)) => told.joined.push(user.clone()),
+            (Change::Renamed(_), Change::Renamed(user)) => told.renamed.push(user.clone()),
             (Change::Joined(_), Change::Left(_)) => {}
             (_, Change::Left(user)) => told.left.push(user.clone()),
         }
@@ -267,7 +271,8 @@ mod tests {
     }
 
     fn told(joined: &[&str], left: &[&str]) -> Told {
-        Told { joined: joined.iter().map(|id| user(id)).collect(), left: left.iter().map(|id| user(id)).collect() }
+        let users = |ids: &[&str]| ids.iter().map(|id| user(id)).collect();
+        Told { joined: users(joined), renamed: vec![], left: users(left) }
     }
 
     #[test]
@@ -288,7 +293,7 @@ mod tests {
         announcer.note(&PresenceChange::Renamed { user: named("b", "B") });
         let own = |id: &UserId| if id.as_str() == "a" { vec![1] } else { vec![2] };
         let announcement = announcer.tell(0, own);
-        let renamed = Told { joined: vec![named("b", "B")], left: vec![] };
+        let renamed = Told { renamed: vec![named("b", "B")], ..Told::default() };
         assert_eq!(announcement.special, [(1, renamed)], "socket 2 is told what all are told");
     }
 

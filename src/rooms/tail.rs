@@ -142,6 +142,12 @@ impl Tail {
         }
     }
 
+    /// Whether an entry is remembered.
+    #[must_use]
+    pub fn has(&self, entry: &Entry) -> bool {
+        self.at(entry.offset).is_some_and(|known| known.chain == entry.chain)
+    }
+
     fn at(&self, offset: u64) -> Option<&Arc<Entry>> {
         self.index(offset).map(|index| &self.entries[index])
     }

@@ -9,12 +9,14 @@
 //! A hand-written future instead of an `async fn`: a thousand of these are woken for one message, each has to look at
 //! several sources at once, and its size is what an idle client costs.
 
+mod carrier;
 mod client;
 #[cfg(feature = "conformance")]
 mod echo;
 mod link;
 mod native;
 mod outcome;
+mod socketio;
 mod wire;
 
 use std::cell::RefCell;
@@ -32,15 +34,18 @@ use crate::auth::Auth;
 use crate::clock::Clock;
 use crate::domain::{Limits, Millis};
 use crate::meter::Budget;
+use crate::protocol::socketio::{Seal, Style};
 use crate::protocol::{Close, Goaway};
-use crate::rooms::{Mailbox, Note, Rooms, Taken};
+use crate::rooms::{Dialect, Mailbox, Note, Rooms, Taken};
 use crate::session::Timing;
 use crate::telemetry::Counts;
+use carrier::Carrier;
 use client::Client;
 #[cfg(feature = "conformance")]
 pub use echo::echo;
 use link::{Broken, Incoming, Link};
 use native::Native;
+use socketio::{Socketio, new_sid};
 use wire::Wire;
 
 /// Several events go out as one message of about this size at most; a larger one goes alone.
@@ -66,13 +71,15 @@ pub struct Hub {
     /// The rooms.
     pub rooms: Arc<Rooms>,
     /// The signer of guest tokens.
-    pub auth: Auth,
+    pub auth: Arc<Auth>,
     /// The clock of sessions.
     pub clock: Clock,
     /// Counts for telemetry.
     pub counts: Arc<Counts>,
     /// What holds for every socket.
     pub rules: Rules,
+    /// What Socket.IO clients hear.
+    style: Arc<Style>,
     draining: AtomicBool,
 }
 
@@ -80,7 +87,10 @@ impl Hub {
     /// Of an instance that starts.
     #[must_use]
     pub fn new(rooms: Arc<Rooms>, auth: Auth, clock: Clock, counts: Arc<Counts>, rules: Rules) -> Self {
-        Self { rooms, auth, clock, counts, rules, draining: AtomicBool::new(false) }
+        let auth = Arc::new(auth);
+        let seal = rules.socketio.resume.then(|| Arc::clone(&auth) as Arc<dyn Seal>);
+        let style = Arc::new(Style { seal, extra_fields: rules.socketio.extra_fields });
+        Self { rooms, auth, clock, counts, rules, style, draining: AtomicBool::new(false) }
     }
 
     /// Asks every client to move, and those that still come too.
@@ -122,6 +132,17 @@ pub struct Rules {
     pub unfinished_message_ms: Millis,
     /// How long one write may take.
     pub flush_timeout_ms: Millis,
+    /// What holds for Socket.IO clients.
+    pub socketio: SocketioRules,
+}
+
+/// The settings of the Socket.IO door.
+#[derive(Debug, Clone, Copy)]
+pub struct SocketioRules {
+    /// Whether a client that comes back gets what it missed.
+    pub resume: bool,
+    /// Whether messages carry `offset`, `at` and `id`.
+    pub extra_fields: bool,
 }
 
 impl Rules {
@@ -167,7 +188,19 @@ thread_local! {
 pub async fn serve(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
     let rules = &hub.rules;
     let wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);
-    Socket::new(hub, wire, Native::new).await;
+    Socket::new(hub, wire, Dialect::Native, Native::new).await;
+}
+
+/// Serves one Socket.IO client over its WebSocket until its connection has ended.
+pub async fn serve_socketio(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
+    let rules = &hub.rules;
+    let wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);
+    let style = Arc::clone(&hub.style);
+    let dialect = Dialect::Socketio(Arc::clone(&style));
+    Socket::new(hub, Carrier::WebSocket(wire), dialect, |hub, mailbox, reachable, now| {
+        Socketio::new(hub, mailbox, style, &new_sid(), false, reachable, now)
+    })
+    .await;
 }
 
 impl<C: Client> Future for Socket<C> {
@@ -185,8 +218,13 @@ impl<C: Client> Future for Socket<C> {
 }
 
 impl<C: Client> Socket<C> {
-    fn new(hub: Arc<Hub>, link: C::Link, client: impl FnOnce(Arc<Hub>, Arc<Mailbox>, bool, Millis) -> C) -> Self {
-        let mailbox = Mailbox::new(rand::random(), hub.rules.limits.outbox_bytes);
+    fn new(
+        hub: Arc<Hub>,
+        link: C::Link,
+        dialect: Dialect,
+        client: impl FnOnce(Arc<Hub>, Arc<Mailbox>, bool, Millis) -> C,
+    ) -> Self {
+        let mailbox = Mailbox::new(rand::random(), dialect, hub.rules.limits.outbox_bytes);
         let reachable = hub.rooms.connect(&mailbox);
         if hub.is_draining() {
             mailbox.note(Note::Goaway(Goaway::Drain));

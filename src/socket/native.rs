@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use super::client::Client;
 use super::link::Incoming;
-use super::outcome::{Outcome, sent, unanswered};
+use super::outcome::{Outcome, sent, unanswered_write};
 use super::wire::Wire;
 use super::{ANSWER_WITHIN, Hub};
 use crate::domain::{Draft, Millis, RoomId, User, UserName};
 use crate::protocol::{Close, Code, CommandId, Event, Refused, Token, native};
-use crate::rooms::{Departure, JoinRequest, Mailbox, Note};
+use crate::rooms::{Answer, Departure, JoinRequest, Mailbox, Note};
 use crate::session::{Action, Join, JoinEnd, Session};
 
 /// What most replies fit in.
@@ -132,6 +132,7 @@ impl Native {
             since,
             limit,
             may_create: if may_create { Ok(()) } else { Err(self.session.new_room_retry_ms(now)) },
+            answer: Answer::Native,
         };
         let joining = self.hub.rooms.join(&self.mailbox, user, request);
         self.start(joining.map(move |result| Outcome::Joined { room, may_create, result }).boxed());
@@ -146,7 +147,7 @@ impl Native {
         let answer = timeout(ANSWER_WITHIN, appending).map(move |result| {
             Outcome::Reply(match result {
                 Ok(result) => sent(id, room, result),
-                Err(_) => unanswered(id),
+                Err(_) => Event::Error(unanswered_write(id)),
             })
         });
         self.wait_for(answer.boxed());

@@ -29,14 +29,21 @@ pub fn sent(id: Option<CommandId>, room: RoomId, result: Result<Stored, AppendEr
         Ok(Stored { position, at, durability, duplicate }) => {
             Event::Sent { id, room, position, at, durability: durability.as_str(), duplicate }
         }
-        Err(AppendError::Refused(refusal)) => Event::Error(refused(id, refusal)),
-        Err(AppendError::Unknown(error)) => Event::Error(unknown(id, error)),
+        Err(error) => Event::Error(write_refused(id, error)),
     }
 }
 
-/// The reply to a write that the store hasn't answered in time.
-pub fn unanswered(id: Option<CommandId>) -> Event {
-    Event::Error(unknown(id, StoreError::Unconfirmed { retry_ms: RETRY_MS }))
+/// Why a write has no position to show.
+pub fn write_refused(id: Option<CommandId>, error: AppendError) -> Refused {
+    match error {
+        AppendError::Refused(refusal) => refused(id, refusal),
+        AppendError::Unknown(error) => unknown(id, error),
+    }
+}
+
+/// Why a write is refused that the store hasn't answered in time.
+pub fn unanswered_write(id: Option<CommandId>) -> Refused {
+    unknown(id, StoreError::Unconfirmed { retry_ms: RETRY_MS })
 }
 
 fn refused(id: Option<CommandId>, refusal: Refusal) -> Refused {

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::domain::Millis;
 use crate::meter::{Budget, FrameMeter, OverBudget};
 use crate::protocol::Close;
+use crate::protocol::engineio::SEPARATOR;
 
 /// What is read from the kernel at a time, and all that an idle socket keeps allocated.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -89,6 +90,19 @@ impl Wire {
             }
             Message::Pong(_) | Message::Frame(_) => Incoming::Control,
         }
+    }
+
+    /// Sends the packets of Engine.IO payloads, each as a message of its own; see [`Link::send`].
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub fn send_packets(&mut self, payloads: &[Bytes], buffer: &mut Vec<u8>) -> Result<(), Broken> {
+        buffer.clear();
+        for packet in payloads.iter().flat_map(|payload| payload.split(|byte| *byte == SEPARATOR)) {
+            frame_head(Data::Text, packet.len(), buffer);
+            buffer.extend_from_slice(packet);
+        }
+        self.send_raw(buffer)
     }
 
     fn send_raw(&mut self, frame: &[u8]) -> Result<(), Broken> {

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::config::{Environment, Settings};
-use confab::server::{Server, connect};
+use confab::server::Server;
+use confab::store::memory::{Memory, SystemClock};
 use confab::store::{Feed, Store};
 use confab::telemetry::Counts;
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xa;
 const FINAL: u8 = 0x80;
 
-/// One instance, over an embedded store of its own unless the settings name another.
+/// One instance over an embedded store.
 pub struct TestApp {
     pub address: SocketAddr,
     /// What SIGTERM does.
@@ -56,18 +57,38 @@ impl TestApp {
         settings: &[(&str, &str)],
         between: impl FnOnce(Arc<dyn Store>, Feed) -> (Arc<dyn Store>, Feed),
     ) -> Self {
-        let defaults = [("PORT", "0"), ("LIMITS__SENDS_PER_SECOND", "1000000"), ("STORE__MEMORY_BYTES", "67108864")];
-        let all = defaults.iter().chain(settings);
-        let environment: Environment =
-            all.map(|(name, value)| (format!("CONFAB__{name}"), (*value).to_owned())).collect();
-        let mut settings = Settings::load(None, &environment).unwrap();
-        let (store, feed) = connect(&mut settings).await.unwrap();
+        let settings = load(settings);
+        let (store, feed) = memory(&settings).attach(&settings.instance);
         let (store, feed) = between(store, feed);
-        let server = Server::bind(&settings, store, feed, Arc::new(Counts::default())).await.unwrap();
+        Self::serve(&settings, store, feed).await
+    }
+
+    /// Instances that share a store, and the keys of what they sign.
+    pub async fn several<const N: usize>(settings: &[(&str, &str)]) -> [Self; N] {
+        let mut settings = settings.to_vec();
+        settings.push(("AUTH__KEYS", "a-key-that-the-instances-of-a-test-share"));
+        let settings = load(&settings);
+        let memory = memory(&settings);
+        let mut apps = Vec::new();
+        for _ in 0..N {
+            let (store, feed) = memory.attach(&settings.instance);
+            apps.push(Self::serve(&settings, store, feed).await);
+        }
+        apps.try_into().ok().unwrap()
+    }
+
+    async fn serve(settings: &Settings, store: Arc<dyn Store>, feed: Feed) -> Self {
+        let server = Server::bind(settings, store, feed, Arc::new(Counts::default())).await.unwrap();
         let address = server.local_addr();
         let (drain, end) = (CancellationToken::new(), CancellationToken::new());
         let serving = tokio::spawn(server.serve(drain.clone(), end.clone()));
         Self { address, drain, end, serving }
+    }
+
+    /// Ends it as a crash does: without a word to anybody.
+    pub async fn kill(self) {
+        self.end.cancel();
+        self.ended().await;
     }
 
     /// Waits until it has ended by itself.
@@ -105,8 +126,15 @@ impl TestApp {
 
     /// A WebSocket that has said nothing.
     pub async fn websocket(&self) -> Raw {
+        self.websocket_at("/ws").await
+    }
+
+    /// The same at another path.
+    pub async fn websocket_at(&self, path: &str) -> Raw {
         let mut raw = self.connect().await;
-        raw.send(lines(&self.upgrade())).await;
+        let mut request = self.upgrade();
+        request[0] = format!("GET {path} HTTP/1.1");
+        raw.send(lines(&request)).await;
         let answer = raw.answer().await;
         assert_eq!(answer.status, 101, "{answer:?}");
         raw
@@ -135,6 +163,17 @@ impl TestApp {
         one.say(&json!({"type": "send", "id": 3, "room": "witness", "key": "k", "text": "still here"})).await;
         assert_eq!(other.hear_type("message").await["text"], "still here");
     }
+}
+
+fn load(settings: &[(&str, &str)]) -> Settings {
+    let defaults = [("PORT", "0"), ("LIMITS__SENDS_PER_SECOND", "1000000")];
+    let all = defaults.iter().chain(settings);
+    let environment: Environment = all.map(|(name, value)| (format!("CONFAB__{name}"), (*value).to_owned())).collect();
+    Settings::load(None, &environment).unwrap()
+}
+
+fn memory(settings: &Settings) -> Memory {
+    Memory::new(Arc::new(settings.limits.for_clients()), 64 << 20, Arc::new(SystemClock))
 }
 
 /// The head of a request from its lines.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use confab::domain::{Body, Chain, Draft, Key, Position, RoomId, Text, User, UserId, UserName};
 use confab::protocol::Refused;
-use confab::rooms::{Departure, JoinRequest, Mailbox, Seated, Taken};
+use confab::rooms::{Answer, Departure, Dialect, JoinRequest, Mailbox, Seated, Taken};
 use confab::store::{AppendError, Stored};
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -73,7 +73,7 @@ impl Client {
         let dies = if kills { Instant::now() + Duration::from_millis(lifetime_ms) } else { over };
         // Whoever connects last stays until the end.
         let dies = if dies >= end { over } else { dies };
-        let mailbox = Mailbox::new(id, 1024 * 1024);
+        let mailbox = Mailbox::new(id, Dialect::Native, 1024 * 1024);
         instance.rooms.connect(&mailbox);
         instance.rooms.signed_in(&mailbox, &self.user.id);
         let mut connection = Connection { instance, mailbox, under_way: FuturesUnordered::new() };
@@ -142,8 +142,14 @@ impl Client {
 
     fn join(&self, connection: &Connection, room: &'static str) {
         let since = self.rooms[room].position.map(Into::into);
-        let request =
-            JoinRequest { id: Some(1), room: RoomId::parse(room, 128).unwrap(), since, limit: 10, may_create: Ok(()) };
+        let request = JoinRequest {
+            id: Some(1),
+            room: RoomId::parse(room, 128).unwrap(),
+            since,
+            limit: 10,
+            may_create: Ok(()),
+            answer: Answer::Native,
+        };
         let joining = connection.instance.rooms.join(&connection.mailbox, &self.user, request);
         connection.under_way.push(joining.map(move |result| Done::Joined(room, result)).boxed());
     }

@@ -105,14 +105,11 @@ pub async fn a_feed_that_overflows_says_so<H: Harness>() {
         for _ in 0..flood {
             store.announce(&room, typing("ada"));
         }
-        // An instance that keeps up still hears of the room. What is answered behind the flood says that the flood is
-        // through: published by the append, and received by the subscription.
-        write(&store, &room, new("ada", message("x"))).await;
+        // Everything is under way: an instance that keeps up still hears of the room.
         other.subscribe(&room).await.unwrap();
         write(&other, &room, new("ada", message("x"))).await;
-        assert_eq!(next_entry(&mut other_feed).await.offset, round * 2 + 2);
+        assert_eq!(next_entry(&mut other_feed).await.offset, round + 1);
         other.unsubscribe(&room).await.unwrap();
-        store.subscribe(&crate::harness::room(&format!("behind {round}"))).await.unwrap();
 
         let mut received = 0;
         let interrupted = loop {
@@ -134,13 +131,7 @@ pub async fn a_feed_that_overflows_says_so<H: Harness>() {
         }
         while feed.try_recv().is_ok() {}
     }
-    // From then on it hears of everything again, perhaps of the last announcement before.
+    // From then on it hears of everything again.
     write(&store, &room, new("ada", message("x"))).await;
-    loop {
-        match next(&mut feed).await {
-            Publication::Announcement(_, last) => assert_eq!(last, typing("bob")),
-            Publication::Entry(_, entry) => break assert_eq!(entry.offset, 7),
-            other => panic!("{other:?}"),
-        }
-    }
+    assert_eq!(next_entry(&mut feed).await.offset, 4);
 }

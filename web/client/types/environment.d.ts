@@ -4,13 +4,11 @@
  * @module
  */
 /**
- * @param {{ online: () => void, offline: () => void, shown: () => void, left: () => void }} hooks `left`: the page is
- *   closed, or kept for the way back, which browsers only do where no connection is open
+ * @param {{ online: () => void, offline: () => void, shown: () => void }} hooks
  * @returns {() => void} stops listening
  */
-export function watchEnvironment({ online, offline, shown, left }: {
+export function watchEnvironment({ online, offline, shown }: {
     online: () => void;
     offline: () => void;
     shown: () => void;
-    left: () => void;
 }): () => void;

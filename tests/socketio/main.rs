@@ -1,0 +1,9 @@
+//! The Socket.IO door, packet by packet: the tutorial's events, resuming, and everything that clients should not send.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
+
+mod client;
+#[path = "../common/mod.rs"]
+mod common;
+mod events;
+mod misuse;
+mod resume;
