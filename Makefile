@@ -28,6 +28,12 @@ test-long: ## The long lists and campaigns: more cases, fuzzing for minutes
 lint: ## Formatting, clippy, shellcheck, terraform fmt
 	@tests/lint
 
+.PHONY: faults
+faults: ## Break real processes under load and judge what clients saw: prints a table
+	@tests/setup cc redis
+	$(CARGO) build --release --locked
+	$(CARGO) run --quiet --locked --manifest-path faults/Cargo.toml -- $(FAULTS)
+
 .PHONY: bench
 bench: ## Measure against the floor: prints the table of the README
 	@benches/bench

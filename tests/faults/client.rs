@@ -17,7 +17,8 @@ use rand::RngExt as _;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
-use crate::world::{Instance, ROOMS, Seen, Shared, What};
+use crate::history::{Durability, Seen, What, text_of};
+use crate::world::{Instance, ROOMS, Shared, at};
 
 struct Client {
     world: Shared,
@@ -32,7 +33,7 @@ struct Client {
 #[derive(Default)]
 struct Screen {
     position: Option<Position>,
-    members: BTreeSet<UserId>,
+    members: BTreeSet<String>,
 }
 
 enum Done {
@@ -55,8 +56,9 @@ pub async fn live(world: Shared, number: usize, end: Instant, over: Instant) {
         client.stay_away(end).await;
     }
     for (room, screen) in std::mem::take(&mut client.rooms) {
-        let position = screen.position.unwrap_or(Position::ZERO);
-        client.world.borrow_mut().finals.push((number, room, position, screen.members.into_iter().collect()));
+        let (user, members) = (format!("user-{number}"), screen.members.into_iter().collect());
+        let at = at(screen.position.unwrap_or(Position::ZERO));
+        client.record(room, What::Final { user, at, members });
     }
 }
 
@@ -76,6 +78,7 @@ impl Client {
         let mailbox = Mailbox::new(id, Dialect::Native, 1024 * 1024);
         instance.rooms.connect(&mailbox);
         instance.rooms.signed_in(&mailbox, &self.user.id);
+        self.record("", What::Open { instance: String::new(), user: self.user.id.as_str().to_owned() });
         let mut connection = Connection { instance, mailbox, under_way: FuturesUnordered::new() };
         for room in ROOMS {
             self.join(&connection, room);
@@ -135,7 +138,7 @@ impl Client {
         }
         self.written += 1;
         let key = format!("{}-{}", self.number, self.written);
-        let text = format!("message {key}");
+        let text = text_of(&key);
         self.outbox.push((room, key.clone(), text.clone()));
         self.write(connection, room, key, text);
     }
@@ -155,7 +158,7 @@ impl Client {
     }
 
     fn write(&self, connection: &Connection, room: &'static str, key: String, text: String) {
-        self.world.borrow_mut().record(self.number, room, What::Invoke { key: key.clone() });
+        self.record(room, What::Invoke { key: key.clone() });
         let draft = Draft {
             user: self.user.clone(),
             key: Key::parse(&key).unwrap(),
@@ -181,7 +184,7 @@ impl Client {
             Done::Joined(room, Err(_)) => self.join(connection, room),
             Done::Written(room, key, Ok(Stored { position, .. })) => {
                 self.outbox.retain(|(_, waiting, _)| *waiting != key);
-                self.world.borrow_mut().record(self.number, room, What::Acknowledged { key, position });
+                self.record(room, What::Ok { key, at: at(position), durability: Durability::Memory });
             }
         }
     }
@@ -199,70 +202,66 @@ impl Client {
         let Some(room) = ROOMS.into_iter().find(|room| event["room"] == **room) else { return };
         match event["type"].as_str().expect("an event has a type") {
             "joined" => {
-                let entries = event["entries"].as_array().expect("entries");
                 if event["recovered"] == true {
-                    self.record(room, What::Resumed);
+                    self.record(room, What::Resume);
+                    self.show(room, entries(event));
                 } else {
-                    self.restart(room, event, entries, event["recovered"].is_null() || event["reason"].is_string());
+                    self.restart(room, event);
                 }
-                self.show(room, entries);
-                let members: Vec<_> = users(&event["members"]);
-                self.record(room, What::Members(members.clone()));
-                self.rooms.get_mut(room).unwrap().members = members.into_iter().collect();
+                let users = users(&event["members"]);
+                self.rooms.get_mut(room).unwrap().members = users.iter().cloned().collect();
+                self.record(room, What::Members { users });
             }
-            "reset" => {
-                let entries = event["entries"].as_array().expect("entries");
-                self.restart(room, event, entries, event["reason"].is_string());
-                self.show(room, entries);
-            }
+            "reset" => self.restart(room, event),
             "message" => self.show(room, std::slice::from_ref(event)),
             "presence" => {
                 for user in users(&event["joined"]) {
                     self.rooms.get_mut(room).unwrap().members.insert(user.clone());
-                    self.record(room, What::Joined(user));
+                    self.record(room, What::Joined { user });
                 }
                 for user in users(&event["left"]) {
                     self.rooms.get_mut(room).unwrap().members.remove(&user);
-                    self.record(room, What::Left(user));
+                    self.record(room, What::Left { user });
                 }
             }
             other => panic!("an unexpected event: {other}"),
         }
     }
 
-    fn restart(&mut self, room: &'static str, event: &Value, entries: &[Value], announced: bool) {
-        let from = match entries.first() {
+    /// A page that doesn't continue what the client has.
+    fn restart(&mut self, room: &'static str, event: &Value) {
+        let from = match entries(event).first() {
             // The chain before the first entry isn't on the wire; the checker compares from the first entry on.
             Some(first) => Position { offset: first["offset"].as_u64().unwrap() - 1, chain: Chain::from_bits(0) },
             None => position(&event["position"]),
         };
         self.rooms.get_mut(room).unwrap().position = Some(from);
-        self.record(room, What::Restarted { from, announced });
+        let fresh = event["type"] == "joined" && event["recovered"].is_null();
+        let reason = event["reason"].as_str().unwrap_or_default().to_owned();
+        let from = from.offset;
+        self.record(room, if fresh { What::Join { from } } else { What::Reset { reason, from } });
+        self.show(room, entries(event));
     }
 
     fn show(&mut self, room: &'static str, entries: &[Value]) {
         for entry in entries {
-            let position = Position {
-                offset: entry["offset"].as_u64().expect("an offset"),
-                chain: Chain::parse(entry["chain"].as_str().expect("a chain")).expect("16 hex digits"),
-            };
+            let position = position(entry);
             let seen = Seen {
-                offset: position.offset,
-                chain: position.chain.to_string(),
+                at: at(position),
                 key: entry["key"].as_str().expect("a key").to_owned(),
-                text: entry["text"].as_str().map(str::to_owned),
+                text: entry["text"].as_str().expect("a text").to_owned(),
             };
             let screen = self.rooms.get_mut(room).unwrap();
             if screen.position.is_some_and(|at| position.offset <= at.offset) {
-                self.record(room, What::Repeated(seen));
+                self.record(room, What::Repeat(seen));
             } else {
                 screen.position = Some(position);
-                self.record(room, What::Received(seen));
+                self.record(room, What::Receive(seen));
             }
         }
     }
 
-    fn record(&self, room: &'static str, what: What) {
+    fn record(&self, room: &str, what: What) {
         self.world.borrow_mut().record(self.number, room, what);
     }
 }
@@ -273,12 +272,17 @@ struct Connection {
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
-fn users(list: &Value) -> Vec<UserId> {
-    let users = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    users.iter().map(|user| UserId::parse(user["id"].as_str().unwrap()).unwrap()).collect()
+fn entries(event: &Value) -> &[Value] {
+    event["entries"].as_array().expect("entries")
 }
 
+fn users(list: &Value) -> Vec<String> {
+    let users = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    users.iter().map(|user| user["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Of an entry, or of a position.
 fn position(value: &Value) -> Position {
     let chain = value["chain"].as_str().and_then(Chain::parse).unwrap_or(Chain::from_bits(0));
-    Position { offset: value["offset"].as_u64().unwrap(), chain }
+    Position { offset: value["offset"].as_u64().expect("an offset"), chain }
 }

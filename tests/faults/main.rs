@@ -1,13 +1,17 @@
 //! Faults under load on the in-process multi-instance stub: several instances over one embedded store, whose
 //! publications are lost, delayed and repeated, while instances and sockets are killed and logs are trimmed. Clients
-//! record what they see; a checker looks for a loss, a repeat, an inversion, an unannounced gap, a member that is behind.
+//! record what they see; the checker of the campaign with real processes (`faults/`) looks for a loss, a repeat, an
+//! inversion, an unannounced gap, a member that is behind.
 //!
 //! Time is tokio's paused clock, so minutes pass in a moment and a seed repeats its run.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 #![allow(clippy::print_stdout)] // the campaign's figures, for `--nocapture`
 
+#[path = "../../faults/src/checker.rs"]
 mod checker;
 mod client;
+#[path = "../../faults/src/history.rs"]
+mod history;
 mod world;
 
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -38,10 +42,10 @@ fn run(seed: u64, faults: Faults) {
         Err(RecvTimeoutError::Disconnected) => std::panic::resume_unwind(running.join().unwrap_err()),
     };
     let report = check(&history);
-    assert!(report.violations.is_empty(), "seed {seed}, {faults:?}: {:#?}", report.violations);
+    assert!(report.is_clean(), "seed {seed}, {faults:?}: {:#?}", report.violations);
     assert!(report.acknowledged > 50, "seed {seed}: only {} acknowledged, the run proves little", report.acknowledged);
     assert!(report.delivered > 500, "seed {seed}: only {} delivered, the run proves little", report.delivered);
-    println!("seed {seed} {faults:?}: {report}");
+    println!("seed {seed} {faults:?}: {report:?}");
 }
 
 /// Seeds per scenario; `FAULT_SEEDS` sets another number for long campaigns.

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use confab::domain::{Limits, Millis, Position, RoomId, UserId};
+use confab::domain::{Body, Limits, Millis, Position, RoomId, Text};
 use confab::rooms::{RoomSettings, Rooms};
 use confab::store::memory::{Clock, Memory};
-use confab::store::{FEED_CAPACITY, Feed, Publication};
+use confab::store::{FEED_CAPACITY, Feed, PageSize, Publication};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::client;
+use crate::history::{At, Event, History, Seen, What};
 
 /// Instances that serve at a time.
 const INSTANCES: usize = 3;
@@ -43,68 +44,11 @@ impl Faults {
         Self { kill_sockets: false, kill_instances: false, lose: 0.0, delay: 0.0, repeat: 0.0, short_history: false };
 }
 
-/// One thing that was seen, by whom and when.
-#[derive(Debug, Clone)]
-pub struct Line {
-    pub at: Millis,
-    pub client: usize,
-    pub room: &'static str,
-    pub what: What,
-}
-
-#[derive(Debug, Clone)]
-pub enum What {
-    /// A write was tried, perhaps again.
-    Invoke {
-        key: String,
-    },
-    /// It was acknowledged.
-    Acknowledged {
-        key: String,
-        position: Position,
-    },
-    /// The client has a page that starts behind this position, and nothing from before.
-    Restarted {
-        from: Position,
-        announced: bool,
-    },
-    /// The client goes on from where it was.
-    Resumed,
-    /// An entry came that the client didn't have.
-    Received(Seen),
-    /// An entry came that it had.
-    Repeated(Seen),
-    /// Members, as the client was told when it joined.
-    Members(Vec<UserId>),
-    /// Announcements.
-    Joined(UserId),
-    Left(UserId),
-}
-
-/// An entry as a client saw it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    pub offset: u64,
-    pub chain: String,
-    pub key: String,
-    pub text: Option<String>,
-}
-
-/// Everything that was recorded.
-pub struct History {
-    pub lines: Vec<Line>,
-    /// Per client and room that is joined at the end: its position, and the members it shows.
-    pub finals: Vec<(usize, &'static str, Position, Vec<UserId>)>,
-    /// Where the logs stand at the end.
-    pub tops: Vec<(&'static str, Position)>,
-}
-
 pub struct World {
     pub rng: SmallRng,
     pub faults: Faults,
     pub instances: Vec<Instance>,
-    pub history: Vec<Line>,
-    pub finals: Vec<(usize, &'static str, Position, Vec<UserId>)>,
+    pub history: History,
     started: Instant,
     memory: Memory,
     born: usize,
@@ -149,7 +93,6 @@ impl World {
             faults,
             instances: Vec::new(),
             history: Vec::new(),
-            finals: Vec::new(),
             started,
             memory,
             born: 0,
@@ -176,19 +119,28 @@ impl World {
         for client in clients {
             client.await.expect("a client does not panic");
         }
-        let tops = Self::tops(&world).await;
+        Self::read_logs(&world).await;
         let mut world = world.borrow_mut();
         for instance in &world.instances {
             instance.killed.cancel();
         }
-        History { lines: std::mem::take(&mut world.history), finals: std::mem::take(&mut world.finals), tops }
+        std::mem::take(&mut world.history)
     }
 
-    async fn tops(world: &Shared) -> Vec<(&'static str, Position)> {
+    /// Records the logs as they are in the end.
+    async fn read_logs(world: &Shared) {
         let (store, _feed) = world.borrow().memory.attach("observer");
-        let rooms = ROOMS.iter().map(|room| RoomId::parse(room, 128).unwrap()).collect();
-        let checked = store.check(rooms).await.unwrap();
-        ROOMS.iter().zip(checked).map(|(room, checked)| (*room, checked.position)).collect()
+        for room in ROOMS {
+            let all = PageSize { entries: usize::MAX, bytes: usize::MAX };
+            let page = store.read_before(&RoomId::parse(room, 128).unwrap(), None, all).await.unwrap();
+            let mut world = world.borrow_mut();
+            for entry in page.entries {
+                let Body::Message { text: Text::Kept(text), .. } = &entry.body else { panic!("{entry:?}") };
+                let seen = Seen { at: at(entry.position()), key: entry.key.as_str().to_owned(), text: text.to_string() };
+                world.observe(room, What::Kept(seen));
+            }
+            world.observe(room, What::Top(at(page.top)));
+        }
     }
 
     fn give_birth(world: &Shared) -> Instance {
@@ -221,14 +173,22 @@ impl World {
         self.started.elapsed().as_millis() as Millis
     }
 
-    pub fn record(&mut self, client: usize, room: &'static str, what: What) {
-        let at = self.now();
-        self.history.push(Line { at, client, room, what });
+    pub fn record(&mut self, client: usize, room: &str, what: What) {
+        self.history.push(Event { at: self.now(), client: Some(client), room: room.to_owned(), what });
+    }
+
+    fn observe(&mut self, room: &str, what: What) {
+        self.history.push(Event { at: self.now(), client: None, room: room.to_owned(), what });
     }
 
     pub fn is_settling(&self) -> bool {
         self.started.elapsed() >= crate::RUN
     }
+}
+
+/// A position as it is recorded.
+pub fn at(position: Position) -> At {
+    At { offset: position.offset, chain: position.chain_text() }
 }
 
 /// Passes publications on, not always, not always at once, and now and then twice.

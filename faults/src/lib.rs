@@ -1,0 +1,32 @@
+//! The fault campaign: real processes on loopback, what goes wrong between them, and the proof that it did no harm.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`history`] | what was recorded of a run; shared with the campaign inside one process |
+//! | [`checker`] | what must not be found in it; shared likewise |
+//! | [`recorder`] | writes it down |
+//! | [`link`], [`client`], [`racer`] | a WebSocket; clients on it |
+//! | [`process`], [`node`], [`instance`], [`certificate`] | a child process; Redis; the service; what TLS needs |
+//! | [`proxy`] | what goes wrong on the way between them |
+//! | [`plan`], [`world`] | what a run is made of; all of it, running |
+//! | [`scenarios`] | what goes wrong, and what must have been seen |
+//! | [`table`] | what is printed |
+//!
+//! It knows the service by its protocol and its settings only.
+#![forbid(unsafe_code)]
+
+pub mod certificate;
+pub mod checker;
+pub mod client;
+pub mod history;
+pub mod instance;
+pub mod link;
+pub mod node;
+pub mod plan;
+pub mod process;
+pub mod proxy;
+pub mod racer;
+pub mod recorder;
+pub mod scenarios;
+pub mod table;
+pub mod world;

@@ -1,0 +1,102 @@
+//! A client that can't wait: it sends each write to two instances at once, under one key, and repeats it until both have
+//! answered.
+
+use std::net::SocketAddr;
+
+use futures_util::future::join;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::client::Shared;
+use crate::history::{At, Durability, What, text_of};
+use crate::link::Link;
+
+/// Number that a racer records itself under: it has no screen, so nothing of it is checked but its writes.
+const RACER: usize = 1_000_000;
+
+/// How long one step may take.
+const STEP: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// One user's connections to two instances.
+pub struct Racer {
+    links: [Link; 2],
+    room: String,
+    id: u64,
+}
+
+impl Racer {
+    /// Signs the same user in twice and joins the room.
+    ///
+    /// # Errors
+    /// An instance refuses.
+    pub async fn start(doors: &[SocketAddr], room: &str) -> Result<Self, &'static str> {
+        let [first, second, ..] = doors else { return Err("a race takes two instances") };
+        let mut one = Link::open(*first).await.map_err(|_| "a racer can't connect")?;
+        let welcome = ask(&mut one, json!({"type": "hello", "id": 1, "name": "Racer"})).await?;
+        let mut two = Link::open(*second).await.map_err(|_| "a racer can't connect")?;
+        let hello = json!({"type": "hello", "id": 1, "name": "Racer", "token": welcome["token"]});
+        ask(&mut two, hello).await?;
+        for link in [&mut one, &mut two] {
+            ask(link, json!({"type": "join", "id": 2, "room": room, "limit": 1})).await?;
+        }
+        Ok(Self { links: [one, two], room: room.to_owned(), id: 2 })
+    }
+
+    /// One write, twice at once.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub async fn race(&mut self, shared: &Shared) -> Result<(), &'static str> {
+        self.id += 1;
+        let key = format!("race-{}", self.id);
+        let send = json!({"type": "send", "id": self.id, "room": self.room, "key": key, "text": text_of(&key)});
+        let record = |what| shared.recorder.record(Some(RACER), &self.room, what);
+        record(What::Invoke { key: key.clone() });
+        record(What::Invoke { key: key.clone() });
+        let [one, two] = &mut self.links;
+        let (first, second) = join(ask(one, send.clone()), ask(two, send)).await;
+        let (first, second) = (first?, second?);
+        for sent in [&first, &second] {
+            let position = &sent["position"];
+            let at = At {
+                offset: position["offset"].as_u64().unwrap_or_default(),
+                chain: position["chain"].as_str().unwrap_or_default().to_owned(),
+            };
+            let durability = serde_json::from_value::<Durability>(sent["durability"].clone())
+                .map_err(|_| "a racer's answer says no durability")?;
+            record(What::Ok { key: key.clone(), at, durability });
+        }
+        if (first["duplicate"] == true) == (second["duplicate"] == true) {
+            return Err("of two racing writes, not exactly one was the first");
+        }
+        Ok(())
+    }
+
+    /// Leaves the room, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// An instance refuses.
+    pub async fn leave(mut self) -> Result<(), &'static str> {
+        for link in &mut self.links {
+            ask(link, json!({"type": "leave", "id": 0, "room": self.room})).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The reply to a command; whatever is pushed meanwhile is heard and dropped.
+async fn ask(link: &mut Link, command: Value) -> Result<Value, &'static str> {
+    link.say(&command).await.map_err(|_| "a racer's connection ended")?;
+    let answer = async {
+        loop {
+            let object = link.hear().await.map_err(|_| "a racer's connection ended")?;
+            if object["type"] == "ping" {
+                link.say(&json!({"type": "pong"})).await.map_err(|_| "a racer's connection ended")?;
+            }
+            if object["id"] == command["id"] {
+                return if object["type"] == "error" { Err("a racer was refused") } else { Ok(object) };
+            }
+        }
+    };
+    timeout(STEP, answer).await.unwrap_or(Err("a racer got no answer"))
+}

@@ -1,0 +1,160 @@
+//! What goes wrong between the instances and Redis.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use tokio::time::sleep;
+
+use super::{Proof, Scenario};
+use crate::plan::Plan;
+use crate::proxy::{Door, Flow, Proxy, Rule, Which};
+use crate::world::{Broken, World};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "subscriber-killed",
+        about: "the subscriber's connection is cut again and again",
+        plan: Plan::default,
+        course: subscribers_killed,
+        proof: &[Proof::Seen("fault", 10), Proof::Never("degraded true")],
+    },
+    Scenario {
+        name: "lanes-killed",
+        about: "every other connection to Redis is cut again and again",
+        plan: Plan::default,
+        course: lanes_killed,
+        proof: &[Proof::Seen("fault", 5)],
+    },
+    Scenario {
+        name: "redis-down",
+        about: "Redis can't be reached, then is there again",
+        plan: Plan::default,
+        course: down,
+        proof: &[
+            Proof::Seen("degraded true", 3),
+            Proof::Seen("degraded false", 3),
+            Proof::Seen("info unavailable", 1),
+            Proof::RecoversWithin(3_000),
+        ],
+    },
+    Scenario {
+        name: "redis-slow",
+        about: "every byte to and from Redis takes up to 150 ms",
+        plan: Plan::default,
+        course: slow,
+        proof: &[Proof::Seen("fault", 1)],
+    },
+    Scenario {
+        name: "one-way-loss",
+        about: "writes reach Redis, its answers are lost",
+        plan: Plan::default,
+        course: unanswered,
+        proof: &[Proof::Seen("info unconfirmed", 1)],
+    },
+    Scenario {
+        name: "partition",
+        about: "one instance is cut off from Redis, silently",
+        plan: Plan::default,
+        course: partitioned,
+        proof: &[Proof::Seen("degraded true", 1), Proof::Seen("degraded false", 1)],
+    },
+];
+
+fn subscribers_killed(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            cut(world, Which::Subscribers, "subscribers cut");
+            world.pause(30, 300).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+/// Cuts what there is of these connections, and counts as a fault where there was any.
+fn cut(world: &World, which: Which, what: &str) {
+    if world.backs().any(|back| back.count(which) > 0) {
+        world.fault(what);
+        world.backs().for_each(|back| back.cut(which));
+        world.heal();
+    }
+}
+
+fn lanes_killed(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            cut(world, Which::Commands, "command connections cut");
+            world.pause(200, 1_000).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn down(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        world.fault("Redis down");
+        for back in world.backs() {
+            back.set_door(Door::Shut);
+            back.cut(Which::All);
+        }
+        sleep(world.remaining()).await;
+        world.backs().for_each(Proxy::heal);
+        world.heal();
+        world.accepting();
+        world.pause(2_000, 2_000).await;
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn slow(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        world.fault("Redis slow");
+        while world.goes_on() {
+            for by in [20, 75, 150] {
+                let rule = Rule::both(Flow::Delay(Duration::from_millis(by)));
+                world.backs().for_each(|back| back.set_all(rule));
+                world.pause(500, 1_500).await;
+            }
+        }
+        world.backs().for_each(Proxy::heal);
+        world.heal();
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn unanswered(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.fault("answers lost");
+            let rule = Rule { up: Flow::Pass, down: Flow::Drop };
+            world.backs().for_each(|back| back.set(Which::Commands, rule));
+            world.pause(300, 2_000).await;
+            world.backs().for_each(|back| back.set(Which::Commands, Rule::PASS));
+            world.heal();
+            world.pause(500, 1_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn partitioned(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            let instance = world.pick();
+            let Some(back) = &world.instances[instance].back else { return Ok(()) };
+            world.fault("partition");
+            back.set_all(Rule::both(Flow::Drop));
+            sleep(Duration::from_secs(5)).await;
+            back.heal();
+            world.heal();
+            world.pause(1_000, 2_000).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}

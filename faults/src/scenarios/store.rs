@@ -1,0 +1,239 @@
+//! Redis itself fails over, forgets and fills up.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+use nix::sys::signal::Signal;
+use tokio::time::sleep;
+
+use super::{Proof, Scenario};
+use crate::history::Forfeit;
+use crate::plan::Plan;
+use crate::proxy::{Flow, Rule, Which};
+use crate::world::{Broken, World};
+
+/// Between a primary's end and its replica's promotion.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// Longer than the time that an append waits for a replica, and than the answers of Redis may take.
+const FROZEN: Duration = Duration::from_secs(4);
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "redis-emptied",
+        about: "Redis comes back empty, as Memorystore's Basic tier does from maintenance",
+        plan: Plan::basic,
+        course: emptied,
+        proof: &[Proof::Seen("reset lost", 3), Proof::Forfeits, Proof::RecoversWithin(3_000)],
+    },
+    Scenario {
+        name: "replica-lost",
+        about: "the replica is gone, then another one comes",
+        plan: Plan::default,
+        course: replica_lost,
+        proof: &[Proof::Seen("info unconfirmed", 1), Proof::Seen("ok replicated", 20)],
+    },
+    Scenario {
+        name: "failover",
+        about: "the primary is killed, its replica promoted: what a replica had is kept",
+        plan: Plan::default,
+        course: failover,
+        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000)],
+    },
+    Scenario {
+        name: "failover-lost-tail",
+        about: "the same with `local` durability and a replica that lags: the lost tail is announced",
+        plan: || Plan { settings: vec![("STORE__DURABILITY", "local")], ..Plan::default() },
+        course: lost_tail,
+        proof: &[Proof::Seen("ok stored", 50), Proof::Forfeits, Proof::RecoversWithin(3_000)],
+    },
+    Scenario {
+        name: "split-brain",
+        about: "the primary freezes for 4 s, its replica is promoted, it wakes as a second primary, then is demoted",
+        plan: Plan::default,
+        course: split_brain,
+        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000)],
+    },
+    Scenario {
+        name: "eviction",
+        about: "allkeys-lru evicts keys of live rooms: detected and announced",
+        plan: || Plan { padding: 2_000, ..Plan::basic() },
+        course: eviction,
+        proof: &[Proof::Seen("fault", 1)],
+    },
+    Scenario {
+        name: "memory-full",
+        about: "Redis is full for a while: writes are refused, nothing that was acknowledged is lost",
+        plan: || Plan { padding: 2_000, ..Plan::default() },
+        course: full,
+        proof: &[Proof::Seen("fail overloaded", 1)],
+    },
+];
+
+fn emptied(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.pause(1_500, 2_500).await;
+            world.fault("Redis emptied");
+            let dir = world.dir().to_owned();
+            world.pair()?.primary.kill().await;
+            world.forfeit(Forfeit::Everything).await;
+            world.pair()?.empty_primary(&dir).await?;
+            let addr = world.pair()?.primary.addr();
+            world.point_at(addr);
+            world.accepting();
+            world.heal();
+            world.pause(2_500, 3_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn replica_lost(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.fault("replica lost");
+            if let Some(mut replica) = world.pair()?.replica.take() {
+                replica.kill().await;
+            }
+            world.pause(1_500, 3_000).await;
+            let dir = world.dir().to_owned();
+            world.pair()?.start_replica(&dir).await?;
+            world.heal();
+            world.pause(1_500, 2_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+/// Kills the primary and promotes its replica, then gives it a new one.
+async fn fail_over(world: &mut World, forfeits: bool) -> Result<(), Broken> {
+    world.fault("primary killed");
+    let dir = world.dir().to_owned();
+    world.pair()?.primary.kill().await;
+    sleep(NOTICE).await;
+    if forfeits {
+        world.forfeit(Forfeit::Stored).await;
+    }
+    let pair = world.pair()?;
+    pair.promote().await?;
+    let addr = pair.primary.addr();
+    world.point_at(addr);
+    world.accepting();
+    let pair = world.pair()?;
+    pair.link.heal();
+    pair.start_replica(&dir).await?;
+    world.heal();
+    Ok(())
+}
+
+fn failover(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.pause(1_500, 2_500).await;
+            fail_over(world, false).await?;
+            world.pause(1_500, 2_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn lost_tail(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.pause(500, 1_000).await;
+            world.pair()?.link.set(Which::All, Rule::both(Flow::Stall));
+            world.pause(1_000, 2_000).await;
+            fail_over(world, true).await?;
+            world.pause(1_500, 2_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn split_brain(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.pause(1_500, 2_500).await;
+            world.fault("primary frozen");
+            let pair = world.pair()?;
+            pair.primary.signal(Signal::SIGSTOP);
+            sleep(NOTICE).await;
+            let pair = world.pair()?;
+            let old = pair.promote().await?;
+            let addr = pair.primary.addr();
+            // New connections reach the new primary; those that are held stay on the frozen one.
+            world.point_at(addr);
+            world.accepting();
+            sleep(FROZEN - NOTICE).await;
+            old.signal(Signal::SIGCONT);
+            // Two primaries for a while.
+            world.pause(500, 1_500).await;
+            old.follow(addr).await?;
+            let pair = world.pair()?;
+            pair.replica = Some(old);
+            pair.link.retarget(addr);
+            pair.primary.has_replicas(1).await?;
+            // The link's place is in front of whoever is the source.
+            let link = pair.link.addr();
+            if let Some(replica) = &pair.replica {
+                replica.follow(link).await?;
+            }
+            pair.primary.has_replicas(1).await?;
+            world.heal();
+            world.pause(1_500, 2_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn eviction(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        world.pause(1_000, 1_500).await;
+        world.fault("eviction");
+        let primary = &mut world.pair()?.primary;
+        primary.set(&[("maxmemory-policy", "allkeys-lru")]).await?;
+        let used = used_memory(world).await?;
+        world.pair()?.primary.set(&[("maxmemory", &(used + (256 << 10)).to_string())]).await?;
+        sleep(world.remaining()).await;
+        let primary = &mut world.pair()?.primary;
+        primary.set(&[("maxmemory", "0")]).await?;
+        primary.set(&[("maxmemory-policy", "noeviction")]).await?;
+        let evicted = primary.info("stats", "evicted_keys").await?.unwrap_or_default();
+        if evicted == "0" {
+            return Err(Broken::Wrong("nothing was evicted".to_owned()));
+        }
+        world.forfeit(Forfeit::Everything).await;
+        world.heal();
+        world.pause(1_000, 1_000).await;
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn full(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.pause(500, 1_000).await;
+            world.fault("memory full");
+            let used = used_memory(world).await?;
+            world.pair()?.primary.set(&[("maxmemory", &(used + (128 << 10)).to_string())]).await?;
+            world.pause(2_000, 3_000).await;
+            world.pair()?.primary.set(&[("maxmemory", "0")]).await?;
+            world.heal();
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+async fn used_memory(world: &mut World) -> Result<u64, Broken> {
+    let used = world.pair()?.primary.info("memory", "used_memory").await?;
+    used.and_then(|used| used.trim().parse().ok()).ok_or_else(|| Broken::Wrong("Redis tells no memory".to_owned()))
+}
