@@ -27,9 +27,9 @@ use tracing::Instrument as _;
 use warp::Reply as _;
 use warp::filters::BoxedFilter;
 
-use crate::auth::Auth;
+use crate::auth::{self, Auth};
 use crate::clock::Clock;
-use crate::config::{Secret, Settings, StoreUrl};
+use crate::config::{DurabilityMode, Secret, Settings, StoreUrl, TlsVerify};
 use crate::domain::Millis;
 use crate::handshake::Reject;
 use crate::meter::Budget;
@@ -38,6 +38,7 @@ use crate::routes::{App, Arrival, Endpoint, RETRY_AFTER_S, Upgrade, refusal, rou
 use crate::session::Timing;
 use crate::socket::{self, Hub, Rules, SocketioRules};
 use crate::store::memory::{Memory, SystemClock};
+use crate::store::redis::{self, Redis};
 use crate::store::{Feed, Store};
 use crate::telemetry::{Counts, LAST_EXPORT, Telemetry, TelemetryError};
 
@@ -85,12 +86,16 @@ pub enum RunError {
 ///
 /// # Errors
 /// See [`RunError`]. A drain that has to cut clients off is not an error.
-pub async fn run(settings: Settings) -> Result<(), RunError> {
+pub async fn run(mut settings: Settings) -> Result<(), RunError> {
     let counts = Arc::new(Counts::default());
     let telemetry = Telemetry::start(&settings.telemetry, &settings.instance, &counts)?;
     let (drain, end) = (CancellationToken::new(), CancellationToken::new());
-    let signals = Signals::new().map_err(RunError::Signals)?;
-    let (store, feed) = connect(&settings)?;
+    let mut signals = Signals::new().map_err(RunError::Signals)?;
+    let (store, feed) = tokio::select! {
+        connected = connect(&mut settings) => connected?,
+        // Nobody is served yet.
+        () = signals.next() => return Ok(()),
+    };
     let server = Server::bind(&settings, store, feed, counts).await?;
     let address = server.local_addr();
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { authority_host(address) };
@@ -453,16 +458,50 @@ fn rules(settings: &Settings) -> Rules {
     }
 }
 
-/// The store of the settings, and what this instance receives from it.
-fn connect(settings: &Settings) -> Result<(Arc<dyn Store>, Feed), RunError> {
-    match settings.store.url {
-        StoreUrl::Memory => {
-            let limits = Arc::new(settings.limits.for_clients());
-            let bytes = usize::try_from(settings.store.memory_bytes).unwrap_or(usize::MAX);
-            Ok(Memory::new(limits, bytes, Arc::new(SystemClock)).attach(&settings.instance))
-        }
-        StoreUrl::Redis { .. } => Err(RunError::Store(
-            "store.url names a Redis, and this build has no Redis store: set CONFAB__STORE__URL=memory:".to_owned(),
-        )),
-    }
+/// The store of the settings, and what this instance receives from it. Where no keys are set and the store keeps one for
+/// all instances, the settings have that one afterwards.
+///
+/// # Errors
+/// [`RunError::Store`].
+pub async fn connect(settings: &mut Settings) -> Result<(Arc<dyn Store>, Feed), RunError> {
+    let limits = Arc::new(settings.limits.for_clients());
+    let Some(options) = redis_options(settings) else {
+        let bytes = usize::try_from(settings.store.memory_bytes).unwrap_or(usize::MAX);
+        return Ok(Memory::new(limits, bytes, Arc::new(SystemClock)).attach(&settings.instance));
+    };
+    let proposed = settings.auth.keys.is_empty().then(auth::new_key);
+    let connected = Redis::connect(options, limits, proposed.as_deref()).await;
+    let connected = connected.map_err(|error| RunError::Store(error.to_string()))?;
+    settings.auth.keys.extend(connected.guest_key.map(Secret::new));
+    Ok((connected.store, connected.feed))
+}
+
+/// How Redis is spoken with; `None` where the store isn't Redis.
+fn redis_options(settings: &Settings) -> Option<redis::Options> {
+    let store = &settings.store;
+    let StoreUrl::Redis { tls, user, host, port, database } = &store.url else { return None };
+    let password = match (&store.password_file, &store.password) {
+        (Some(path), _) => redis::Password::File(path.clone()),
+        (None, Some(password)) => redis::Password::Fixed(password.expose().to_owned()),
+        (None, None) => redis::Password::None,
+    };
+    let check_name = store.tls_verify == TlsVerify::Full;
+    Some(redis::Options {
+        host: host.clone(),
+        port: *port,
+        tls: tls.then(|| redis::Tls { ca_file: store.ca_file.clone(), check_name }),
+        user: user.clone(),
+        password,
+        database: *database,
+        prefix: store.prefix.clone(),
+        durability: match store.durability {
+            DurabilityMode::Auto => redis::DurabilitySetting::Auto,
+            DurabilityMode::Replicated => redis::DurabilitySetting::Replicated,
+            DurabilityMode::Relaxed => redis::DurabilitySetting::Relaxed,
+            DurabilityMode::Local => redis::DurabilitySetting::Local,
+        },
+        wait_timeout: Duration::from_millis(store.wait_timeout_ms),
+        response_timeout: Duration::from_millis(store.response_timeout_ms),
+        startup_timeout: Duration::from_millis(store.startup_timeout_ms),
+    })
 }

@@ -18,7 +18,8 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -151,7 +152,7 @@ impl Telemetry {
         let lines = if json { lines.event_format(CloudLogging).boxed() } else { lines.with_target(false).boxed() };
         let spans =
             telemetry.tracer.as_ref().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer(SERVICE)));
-        tracing_subscriber::registry().with(lines).with(spans).with(filter).try_init()?;
+        tracing_subscriber::registry().with(lines).with(spans).with(filter).with(filter_fn(is_discreet)).try_init()?;
         Ok(telemetry)
     }
 
@@ -196,6 +197,11 @@ impl Telemetry {
             tracing::warn!("the collector is too slow for the last traces and metrics");
         }
     }
+}
+
+/// At its lowest level the codec logs whole frames, and in them texts and tokens: never, whatever `telemetry.log` says.
+fn is_discreet(metadata: &Metadata<'_>) -> bool {
+    !metadata.target().starts_with("tungstenite")
 }
 
 /// An https endpoint has to show a certificate that this system trusts, or one of the authorities in `SSL_CERT_FILE`.

@@ -235,8 +235,8 @@ variable "allowed_origins" {
   nullable    = false
 
   validation {
-    condition     = alltrue([for o in var.allowed_origins : can(regex("^https?://[^/,[:space:]]+$", o))])
-    error_message = "allowed_origins: allowed are origins: https:// or http://, a host and an optional port, without a path."
+    condition     = length(var.allowed_origins) <= 64 && alltrue([for o in var.allowed_origins : can(regex("^https?://[^/,[:space:]]+$", o))])
+    error_message = "allowed_origins: allowed are up to 64 origins: https:// or http://, a host and an optional port, without a path."
   }
 }
 

@@ -86,6 +86,29 @@ async fn whoever_comes_back_gets_what_was_missed_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_second_join_reads_the_room_afresh_and_doubles_nothing() {
+    let app = TestApp::start().await;
+    let mut ada = app.member("Ada", "tea").await;
+    let mut eve = app.member("Eve", "tea").await;
+    let first = send(&mut eve, "tea", "k1", "one").await;
+    send(&mut eve, "tea", "k2", "two").await;
+    let again = join(&mut ada, "tea", &first["position"]).await;
+    assert_eq!((offsets(&again["entries"]), &again["member_count"]), (vec![2], &json!(2)));
+    send(&mut eve, "tea", "k3", "three").await;
+    send(&mut eve, "tea", "k4", "four").await;
+    assert_eq!([ada.hear().await["offset"].clone(), ada.hear().await["offset"].clone()], [json!(3), json!(4)]);
+    assert_eq!(ask(&mut ada, json!({"type": "leave", "room": "tea"})).await["type"], "left");
+    let gone = eve.hear_type("presence").await;
+    assert_eq!((&gone["left"][0]["name"], &gone["member_count"]), (&json!("Ada"), &json!(1)), "one leave is enough");
+    send(&mut eve, "tea", "k5", "five").await;
+    let refused = ask(&mut ada, json!({"type": "leave", "room": "tea"})).await;
+    assert_eq!(refused["code"], "not_joined");
+    ada.say(&json!({"type": "pong", "id": 1})).await;
+    ada.say(&json!({"type": "leave", "id": 5, "room": "elsewhere"})).await;
+    assert_eq!(ada.hear().await["id"], 5, "nothing of the room comes after the leave");
+}
+
+#[tokio::test]
 async fn a_position_of_another_log_or_of_the_future_says_so_and_brings_the_newest_page() {
     let app = TestApp::start().await;
     let mut ada = app.member("Ada", "tea").await;

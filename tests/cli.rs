@@ -133,10 +133,11 @@ fn the_list_has_every_setting_once() {
 }
 
 #[test]
-fn a_store_that_this_build_does_not_have_ends_with_69() {
-    let ran = run(&["serve"], &[("CONFAB__STORE__URL", "redis://:hunter2@127.0.0.1:1"), ("PORT", "0")]);
+fn a_store_that_cannot_be_reached_ends_with_69() {
+    let url = ("CONFAB__STORE__URL", "redis://:hunter2@127.0.0.1:1");
+    let ran = run(&["serve"], &[url, ("PORT", "0"), ("CONFAB__STORE__STARTUP_TIMEOUT_MS", "600")]);
     assert_eq!(ran.code, Some(69), "{}", ran.err);
-    assert!(ran.err.contains("store.url") && !ran.err.contains("hunter2"), "{}", ran.err);
+    assert!(ran.err.contains("127.0.0.1:1 without TLS") && !ran.err.contains("hunter2"), "{}", ran.err);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use served::{Client, Served};
 use tls::Tls;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Writes into the room of these tests.
@@ -124,4 +124,35 @@ fn a_taken_port_is_an_error_that_names_it() {
     let second = served.run(&["serve"]);
     assert_eq!(second.status.code(), Some(70));
     assert!(text(&second.stderr).contains(&format!("127.0.0.1:{}", served.port)), "{}", text(&second.stderr));
+}
+
+#[tokio::test]
+async fn nothing_that_clients_send_is_logged_or_forges_a_line_at_any_level() {
+    const FORGED: &str = "planted\n{\"severity\":\"CRITICAL\",\"message\":\"planted\"}\u{1b}[2J";
+    let mut served = Served::start(&[("CONFAB__TELEMETRY__LOG", "trace")]);
+    let mut client = served.sign_in().await;
+    // What is refused and what is carried out, a token that is good and one that isn't.
+    let welcome = client.say(json!({"type": "hello", "id": 1, "name": "planted"})).await;
+    let refused = client.say(json!({"type": "hello", "id": 2, "name": "Ada", "token": FORGED})).await;
+    assert_eq!((&welcome["type"], &refused["code"]), (&json!("welcome"), &json!("bad_token")));
+    for (id, room, key, text) in [(3, "planted", "planted", "planted"), (5, FORGED, FORGED, FORGED)] {
+        client.say(json!({"type": "join", "id": id, "room": room})).await;
+        client.say(json!({"type": "send", "id": id + 1, "room": room, "key": key, "text": text})).await;
+    }
+    for target in ["/ws?token=planted", "/%0a%7b%22severity%22"] {
+        let request =
+            format!("GET {target} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: planted\r\nCookie: planted\r\n\r\n");
+        let mut tcp = TcpStream::connect(format!("127.0.0.1:{}", served.port)).await.unwrap();
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        tcp.read_u8().await.unwrap();
+    }
+    drop(client);
+    served.signal("TERM");
+    assert_eq!(served.exit_code(), Some(0));
+    let token = welcome["token"].as_str().unwrap();
+    let log = served.log();
+    assert!(log.iter().any(|line| line.contains("DEBUG")), "the level is in force: {log:?}");
+    for line in log {
+        assert!(!line.contains("planted") && !line.contains(token), "{line}");
+    }
 }

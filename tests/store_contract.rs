@@ -28,6 +28,10 @@ mod presence;
 mod rates;
 #[path = "store_contract/records.rs"]
 mod records;
+#[path = "store_contract/redis.rs"]
+mod redis;
+#[path = "common/redis.rs"]
+mod redis_server;
 #[path = "store_contract/targets.rs"]
 mod targets;
 #[path = "store_contract/trimming.rs"]
@@ -127,3 +131,4 @@ macro_rules! contract {
 }
 
 contract!(embedded_store, crate::embedded::Embedded);
+contract!(redis_store, crate::redis::OnRedis);

@@ -125,8 +125,7 @@ section! {
 }
 
 section! {
-    /// Where the rooms are kept. This build has the embedded store only: with another `store.url` it doesn't start, and
-    /// what is for Redis changes nothing.
+    /// Where the rooms are kept.
     StoreSettings "store."
 
     /// `memory:` keeps them in this process, for one instance. `redis://` and `rediss://` (TLS) keep them in Redis, for
@@ -151,6 +150,9 @@ section! {
     wait_timeout_ms: Millis = ms(300).within(1, 998);
     /// How long an answer of Redis may take. Less than the second within which every send is answered.
     response_timeout_ms: Millis = ms(800).within(2, 999);
+    /// How long a start waits for Redis before it fails with exit code 69. The first connections out of a new network may
+    /// take more than a minute.
+    startup_timeout_ms: Millis = ms(3 * MINUTE).within(100, HOUR);
     /// All that the embedded store may hold.
     memory_bytes: u64 = bytes(512 * MIB).within(MIB, 1_024 * GIB);
     /// Allows the embedded store on Cloud Run, where each instance would have rooms of its own, and a new revision none
@@ -304,7 +306,8 @@ section! {
     AuthSettings "auth."
 
     /// The keys that guest tokens are signed with: the first signs, all verify. `confab token --new-key` makes one. With
-    /// none, the embedded store's process takes a random one, and its tokens end with it.
+    /// none, instances on one Redis share one that the first of them made and Redis keeps; the embedded store's process
+    /// takes a random one, and its tokens end with it.
     keys: Vec<Secret> = list(is_key, "a key of 32 to 256 printable ASCII characters").secret();
     /// A file that holds `auth.keys`, separated by commas or white space.
     keys_file: Option<PathBuf> = text(is_path, "a path");

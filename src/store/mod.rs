@@ -23,6 +23,7 @@
 //! future must not undo or stop what it stands for.
 
 pub mod memory;
+pub mod redis;
 
 use std::sync::Arc;
 

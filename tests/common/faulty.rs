@@ -54,7 +54,6 @@ struct State {
 enum Fate {
     Works,
     Fails(StoreError),
-    Panics,
 }
 
 impl Faulty {
@@ -98,8 +97,8 @@ impl Faulty {
         self.lock().corrupt = true;
     }
 
-    /// The next call panics, as a fault of the program would.
-    pub fn panic_next(&self) {
+    /// The next append panics, as a fault of the program would.
+    pub fn panic_in_append(&self) {
         self.lock().panicking = true;
     }
 
@@ -125,11 +124,9 @@ impl Faulty {
         match self.fate() {
             Fate::Works => call(&*self.store),
             Fate::Fails(error) => std::future::ready(Err(error)).boxed(),
-            Fate::Panics => panic!("the test asked for it"),
         }
     }
 
-    /// Decided before anything panics, so that the state's lock isn't held then.
     fn fate(&self) -> Fate {
         self.lock().fate()
     }
@@ -139,9 +136,7 @@ impl State {
     fn fate(&mut self) -> Fate {
         let fails = self.away || self.failing > 0;
         self.failing = self.failing.saturating_sub(1);
-        if std::mem::take(&mut self.panicking) {
-            Fate::Panics
-        } else if fails {
+        if fails {
             Fate::Fails(StoreError::Unavailable { retry_ms: RETRY_MS })
         } else if self.corrupt {
             Fate::Fails(StoreError::Corrupt)
@@ -204,7 +199,11 @@ async fn pass_on(faulty: Arc<Faulty>, mut feed: Feed) {
 
 impl Store for Faulty {
     fn append(&self, room: &RoomId, draft: Draft) -> Pending<Stored, AppendError> {
-        let stored_all_the_same = self.lock().rng.random_bool(0.5);
+        let (stored_all_the_same, panics) = {
+            let mut state = self.lock();
+            (state.rng.random_bool(0.5), std::mem::take(&mut state.panicking))
+        };
+        assert!(!panics, "the test asked for it");
         let error = match self.fate() {
             Fate::Works => return self.store.append(room, draft),
             Fate::Fails(StoreError::Unavailable { retry_ms }) if stored_all_the_same => {
@@ -213,7 +212,6 @@ impl Store for Faulty {
                 StoreError::Unconfirmed { retry_ms }
             }
             Fate::Fails(error) => error,
-            Fate::Panics => panic!("the test asked for it"),
         };
         std::future::ready(Err(error.into())).boxed()
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::config::{Environment, Settings};
-use confab::server::Server;
+use confab::server::{Server, connect};
 use confab::store::memory::{Memory, SystemClock};
 use confab::store::{Feed, Store};
 use confab::telemetry::Counts;
@@ -32,7 +32,7 @@ pub const PING: u8 = 0x9;
 pub const PONG: u8 = 0xa;
 const FINAL: u8 = 0x80;
 
-/// One instance over an embedded store.
+/// One instance, over an embedded store of its own unless the settings name another.
 pub struct TestApp {
     pub address: SocketAddr,
     /// What SIGTERM does.
@@ -57,8 +57,8 @@ impl TestApp {
         settings: &[(&str, &str)],
         between: impl FnOnce(Arc<dyn Store>, Feed) -> (Arc<dyn Store>, Feed),
     ) -> Self {
-        let settings = load(settings);
-        let (store, feed) = memory(&settings).attach(&settings.instance);
+        let mut settings = load(settings);
+        let (store, feed) = connect(&mut settings).await.unwrap();
         let (store, feed) = between(store, feed);
         Self::serve(&settings, store, feed).await
     }
@@ -166,7 +166,7 @@ impl TestApp {
 }
 
 fn load(settings: &[(&str, &str)]) -> Settings {
-    let defaults = [("PORT", "0"), ("LIMITS__SENDS_PER_SECOND", "1000000")];
+    let defaults = [("PORT", "0"), ("LIMITS__SENDS_PER_SECOND", "1000000"), ("STORE__MEMORY_BYTES", "67108864")];
     let all = defaults.iter().chain(settings);
     let environment: Environment = all.map(|(name, value)| (format!("CONFAB__{name}"), (*value).to_owned())).collect();
     Settings::load(None, &environment).unwrap()

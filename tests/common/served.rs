@@ -5,6 +5,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub struct Served {
     pub port: String,
     /// Disconnected when the process has closed its standard output, which it does by ending.
     output: Receiver<String>,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Served {
@@ -32,10 +34,14 @@ impl Served {
         let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let (addresses, output) = sync_channel(1);
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&log);
         // Reads on after the address, so that the pipe never fills.
         thread::spawn(move || {
             for line in lines {
-                let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+                let text = line.unwrap();
+                let line: Value = serde_json::from_str(&text).unwrap();
+                kept.lock().unwrap().push(text);
                 if let Some(address) = line["address"].as_str() {
                     addresses.send(address.to_owned()).unwrap();
                 }
@@ -43,7 +49,12 @@ impl Served {
         });
         let address = output.recv_timeout(PATIENCE).expect("the instance logs where it listens");
         let port = address.rsplit(':').next().unwrap().to_owned();
-        Self { process, port, output }
+        Self { process, port, output, log }
+    }
+
+    /// The lines it has logged so far, each of which was JSON.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {
@@ -88,15 +99,21 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sends a command and returns its reply.
+    /// Sends a command and returns its reply, which is no refusal.
     pub async fn ask(&mut self, command: Value) -> Value {
+        let reply = self.say(command).await;
+        assert_ne!(reply["type"], "error", "{reply}");
+        reply
+    }
+
+    /// Sends a command and returns its reply.
+    pub async fn say(&mut self, command: Value) -> Value {
         self.socket.send(Message::text(command.to_string())).await.unwrap();
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.unwrap().unwrap().unwrap();
             let Message::Text(text) = frame else { continue };
             for object in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
                 if object["id"] == command["id"] {
-                    assert_ne!(object["type"], "error", "{object}");
                     return object;
                 }
             }

@@ -23,9 +23,13 @@ async fn attach<H: Harness>(harness: &H, room: &RoomId, lease_ms: u64) -> (Arc<d
 }
 
 async fn next_change(feed: &mut Feed) -> PresenceChange {
-    match next(feed).await {
-        Publication::Presence(_, change) => change,
-        other => panic!("not presence but {other:?}"),
+    loop {
+        match next(feed).await {
+            Publication::Presence(_, change) => return change,
+            // A store may have its instance look again at any time.
+            Publication::Interrupted => {}
+            other => panic!("not presence but {other:?}"),
+        }
     }
 }
 

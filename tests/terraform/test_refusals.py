@@ -47,6 +47,7 @@ REFUSED = [
     ("memory", {"cpu": "4", "memory": "1Gi"}),
     ("allowed_origins", {"allowed_origins": ["chat.example.com"]}),
     ("allowed_origins", {"allowed_origins": ["https://chat.example.com/path"]}),
+    ("allowed_origins", {"allowed_origins": [f"https://chat{number}.example.com" for number in range(65)]}),
     ("trusted_hops", {"trusted_hops": 9}),
     ("settings", {"settings": {"PORT": "1"}}),
     ("settings", {"settings": {"CONFAB__STORE__URL": "redis://elsewhere"}}),

@@ -72,6 +72,9 @@ resource "google_cloud_run_v2_service" "app" {
   name                = "app"
   location            = "europe-west1"
   deletion_protection = false
+  scaling {
+    max_instance_count = 3
+  }
   template {
     service_account = google_service_account.runner.email
     containers {
@@ -210,6 +213,12 @@ def test_a_change_is_made_in_place_or_by_a_new_object_as_in_the_provider(text_st
     stack.edit(old, new)
     plan = stack.plan()
     assert plan.actions == ({address: action} if address else {}), plan.outcome.output
+
+
+def test_a_service_without_limits_of_its_own_never_settles(text_stack):
+    stack = text_stack(SERVICE.replace("  scaling {\n    max_instance_count = 3\n  }\n", ""))
+    stack.apply()
+    assert stack.plan().actions == {"google_cloud_run_v2_service.app": "update"}
 
 
 def test_protection_refuses_a_destroy_and_says_how_to_lift_it(text_stack):

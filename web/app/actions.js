@@ -48,7 +48,10 @@ export class Actions {
       ...(mine ? [iconButton('edit', 'Edit', act('edit')), iconButton('trash', 'Delete', act('delete'))] : []),
       iconButton('link', 'Copy link', act('copy')),
     );
-    row.querySelector('.bubble').append(this.element);
+    const bubble = row.querySelector('.bubble');
+    // It stands out above its message, unless that is where the view ends.
+    this.element.classList.toggle('low', bubble.getBoundingClientRect().top - this.timeline.getBoundingClientRect().top < 20);
+    bubble.append(this.element);
   }
 
   /** Arrow keys go from message to message; letters act on the one that has the focus. */

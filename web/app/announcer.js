@@ -3,6 +3,8 @@
  * @module
  */
 
+import { plainOf } from './format.js';
+
 /** New messages are read out at most once in so many milliseconds. */
 const EVERY_MS = 2000;
 /** More than so many are only counted. */
@@ -15,7 +17,7 @@ export class Announcer {
 
   /** @param {{ user: { name: string }, text?: string }[]} entries */
   say(entries) {
-    this.#unsaid.push(...entries.map((entry) => `${entry.user.name}: ${entry.text ?? ''}`));
+    this.#unsaid.push(...entries.map((entry) => `${entry.user.name}: ${plainOf(entry.text ?? '', 300)}`));
     this.#timer ||= setTimeout(() => {
       this.#timer = 0;
       const texts = this.#unsaid.splice(0);

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { plainOf } from './format.js';
 import { recall, remember } from './memory.js';
 
 /** A page hidden for so long gives its connection back, in milliseconds; not where notifications are on. */
@@ -60,7 +61,7 @@ export class Attention {
     if (!this.notifying || !document.hidden) return;
     let note;
     try {
-      note = new Notification(`${entry.user.name} in ${room}`, { body: [...(entry.text ?? '')].slice(0, 200).join(''), tag: room, icon: '/assets/icons/confab.svg' });
+      note = new Notification(`${entry.user.name} in ${room}`, { body: plainOf(entry.text ?? '', 200), tag: room, icon: '/assets/icons/confab.svg' });
     } catch {
       return; // some phones only take them from a service worker
     }

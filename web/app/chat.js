@@ -10,6 +10,7 @@ import { Attention } from './attention.js';
 import { Composer } from './composer.js';
 import { ask, askLine, pickEmoji, showHelp } from './dialogs.js';
 import { h, iconButton, isolated } from './dom.js';
+import { findMessage } from './finder.js';
 import { forgetful, recall, remember } from './memory.js';
 import { Notes } from './notes.js';
 import { peopleList, typingLine } from './people.js';
@@ -117,6 +118,8 @@ export class Chat {
     }, text);
     this.menu.replaceChildren(
       h('p', { class: 'hint' }, 'Signed in as ', isolated(this.client.name)),
+      item('Find a message…', () => void this.#find()),
+      item('Copy the link to this room', () => void this.#copy()),
       item('Change name…', () => void this.#rename()),
       item(`Appearance: ${themeName()}`, () => nextTheme()),
       item(this.attention.notifying ? 'Turn notifications off' : 'Notify me of new messages', () => void this.attention.toggle()),
@@ -162,8 +165,10 @@ export class Chat {
           react: (message, emoji, on) => this.#act(() => room.react(message.offset, emoji, on)),
           retry: (key) => void this.client.retry(key),
           discard: (item) => this.#takeBack(item),
+          invite: () => void this.#copy(),
         },
-        moved: () => this.#moved(),
+        // The one that is being made isn't on the screen yet, and nothing of it has been read.
+        moved: (timeline) => timeline === this.timeline && this.#moved(),
         failed: (error) => this.#trouble(error),
       });
       this.place.replaceChildren(this.timeline.element);
@@ -357,7 +362,12 @@ export class Chat {
       }
       return undefined;
     }
-    const link = new URL(addressOf(room.name, message.offset), location.href).href;
+    return this.#copy(message.offset);
+  }
+
+  /** @param {number} [offset] of a message; the room itself without */
+  async #copy(offset) {
+    const link = new URL(addressOf(this.room.name, offset), location.origin + location.pathname).href;
     try {
       await navigator.clipboard.writeText(link);
       this.#notes.say('copied', 'The link is copied.', true);
@@ -365,7 +375,11 @@ export class Chat {
     } catch {
       await askLine('Copy this link', 'Link', 'Done', 4096, link);
     }
-    return undefined;
+  }
+
+  async #find() {
+    const offset = await findMessage(this.room);
+    if (offset) await this.#goTo(offset);
   }
 
   async #goTo(offset) {
@@ -404,8 +418,9 @@ export class Chat {
       const next = rooms[(rooms.indexOf(this.room) + (event.key === 'ArrowDown' ? 1 : -1) + rooms.length) % rooms.length];
       if (next) this.open(next);
       event.preventDefault();
-    } else if (event.key === '?' && !event.target.closest('input, textarea, dialog')) {
-      void showHelp();
+    } else if ((event.key === '?' || event.key === '/') && !event.target.closest('input, textarea, dialog')) {
+      event.preventDefault();
+      void (event.key === '?' ? showHelp() : this.#find());
     } else if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
       this.shell.classList.remove('rooms-open');
       if (!event.defaultPrevented) this.composer.box.focus();

@@ -6,6 +6,7 @@
 
 import { h, icon, iconButton, isolated } from './dom.js';
 import { pickEmoji } from './dialogs.js';
+import { plainOf } from './format.js';
 import { recall, remember } from './memory.js';
 
 /** The counter shows from this part of the limit on. */
@@ -136,7 +137,7 @@ export class Composer {
     this.about.hidden = !about;
     if (!about) return this.about.replaceChildren();
     const words = about.kind === 'edit' ? ['Editing your message'] : ['Replying to ', isolated(about.message.user.name)];
-    this.about.replaceChildren(h('span', {}, ...words), isolated([...about.message.text].slice(0, 100).join(''), { class: 'excerpt' }),
+    this.about.replaceChildren(h('span', {}, ...words), isolated(plainOf(about.message.text), { class: 'excerpt' }),
       iconButton('close', about.kind === 'edit' ? 'Stop editing' : 'Don’t reply', () => this.#cancel()));
   }
 

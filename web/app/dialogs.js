@@ -11,7 +11,7 @@ import { h, iconButton } from './dom.js';
  * @param {(close: (result?: any) => void) => Node[]} fill
  * @returns {Promise<any>} what it was closed with; nothing where it was dismissed
  */
-function open(title, fill, props = {}) {
+export function open(title, fill, props = {}) {
   return new Promise((resolve) => {
     const before = document.activeElement;
     const offset = before.closest('[data-offset]')?.dataset.offset;
@@ -90,10 +90,10 @@ const KEYS = [
   ['Enter', 'send'], ['Shift + Enter', 'new line'], ['↑', 'in an empty box: edit your last message'],
   ['Escape', 'stop editing or replying; go to the box'], ['Shift + Tab', 'from the box to the messages'],
   ['↑ ↓', 'there: from message to message'], ['R', 'reply'], ['E', 'edit your message'], ['Delete', 'delete your message'],
-  ['+', 'react'], ['C', 'copy the link to a message'], ['Alt + ↑ ↓', 'another room'], ['?', 'this sheet'],
+  ['+', 'react'], ['C', 'copy the link to a message'], ['Alt + ↑ ↓', 'another room'], ['/', 'outside the box: find a message'], ['?', 'this sheet'],
 ];
 
 export const showHelp = () => open('Keys', () => [
   h('dl', { class: 'keys' }, ...KEYS.flatMap(([key, what]) => [h('dt', {}, h('kbd', {}, key)), h('dd', {}, what)])),
-  h('p', { class: 'hint' }, 'In a message: `code`, ```a block of code```, and addresses become links.'),
+  h('p', { class: 'hint' }, 'In a message: **strong**, *emphasis*, ~~withdrawn~~, `code`, ```a block of code```; addresses become links.'),
 ]);

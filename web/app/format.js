@@ -27,11 +27,24 @@ export function dayLine(at, now) {
   return new Date(at).getFullYear() === new Date(now).getFullYear() ? dayName.format(at) : dayNameOfYear.format(at);
 }
 
-/** One of eight tints, the same for a user everywhere. @param {string} id */
+/**
+ * A moment within a sentence: the time if it is today, else the day, and yesterday both.
+ * @param {number} at
+ * @param {number} now
+ */
+export function whenIs(at, now) {
+  const day = dayLine(at, now);
+  return day === 'Today' ? clockTime(at) : day === 'Yesterday' ? `yesterday, ${clockTime(at)},` : day;
+}
+
+/**
+ * A user's hue, the same everywhere, as a declaration for the style of what is tinted.
+ * @param {string} id
+ */
 export function tintOf(id) {
   let sum = 0;
-  for (const char of id) sum = (Math.imul(sum, 31) + char.codePointAt(0)) >>> 0;
-  return sum % 8;
+  for (const char of id) sum = (Math.imul(sum, 31) + Number(char.codePointAt(0))) >>> 0;
+  return `--hue:${(sum % 72) * 5}`;
 }
 
 /** The first letter that people see in a name. @param {string} name */
@@ -55,8 +68,32 @@ export function safeLink(text) {
 }
 
 /** Signs at the end of an address that belong to the sentence around it. */
-const TRAILING = /[.,;:!?'"’”»)\]}>…]+$/u;
+const TRAILING = /[.,;:!?'"’”»)\]}>…*~]+$/u;
 
+/** **Strong**, *emphasised*, _emphasised_, ~~withdrawn~~: only around words, so that 2*3*4, __proto__ and snake_case stay as they are. */
+const MARKS = /(?<![\p{L}\p{N}*_~])(\*\*|~~|\*|_)(?=[^\s*_~])([^\n]+?)(?<=[^\s*_~])\1(?![\p{L}\p{N}*_~])/gu;
+const KINDS = { '**': 'strong', '~~': 's', '*': 'em', _: 'em' };
+
+/**
+ * A part of a text: plain, a link, code in the line or in a block, or marked words that hold parts themselves.
+ * @typedef {{ kind: 'text' | 'code' | 'block', text: string } | { kind: 'link', text: string, href: string }
+ *   | { kind: 'strong' | 's' | 'em', parts: Part[] }} Part
+ */
+
+/** @param {string} text @returns {Part[]} */
+function marked(text) {
+  const parts = [];
+  let from = 0;
+  for (const { 0: found, 1: mark, 2: inner, index } of text.matchAll(MARKS)) {
+    if (index > from) parts.push({ kind: 'text', text: text.slice(from, index) });
+    parts.push({ kind: KINDS[mark], parts: marked(inner) });
+    from = index + found.length;
+  }
+  if (from < text.length) parts.push({ kind: 'text', text: text.slice(from) });
+  return parts;
+}
+
+/** @param {string} text @returns {Part[]} */
 function linked(text) {
   const parts = [];
   let from = 0;
@@ -66,18 +103,17 @@ function linked(text) {
     while (found[address.length] === ')' && address.split('(').length > address.split(')').length) address += ')';
     const href = safeLink(address);
     if (!href) continue;
-    if (index > from) parts.push({ kind: 'text', text: text.slice(from, index) });
+    if (index > from) parts.push(...marked(text.slice(from, index)));
     parts.push({ kind: 'link', text: address, href });
     from = index + address.length;
   }
-  if (from < text.length) parts.push({ kind: 'text', text: text.slice(from) });
-  return parts;
+  return [...parts, ...marked(text.slice(from))];
 }
 
 /**
- * The parts of a text: fenced code, `code`, links, everything else.
+ * The parts of a text: fenced code, `code`, links, marked words, everything else.
  * @param {string} text
- * @returns {{ kind: 'text' | 'link' | 'code' | 'block', text: string, href?: string }[]}
+ * @returns {Part[]}
  */
 export function partsOf(text) {
   const parts = [];
@@ -88,6 +124,13 @@ export function partsOf(text) {
     from = index + found.length;
   }
   return [...parts, ...linked(text.slice(from))];
+}
+
+/** What people read of a text, in one line. @param {string} text @param {number} [chars] at most */
+export function plainOf(text, chars = 120) {
+  /** @param {Part[]} parts @returns {string} */
+  const read = (parts) => parts.map((part) => ('parts' in part ? read(part.parts) : part.text)).join('');
+  return [...read(partsOf(text.slice(0, chars * 8))).replace(/\s+/gu, ' ')].slice(0, chars).join('');
 }
 
 /** Whether a text is a few emoji and nothing else: those are shown large. @param {string} text */

@@ -4,23 +4,24 @@
  */
 
 import { h, isolated } from './dom.js';
-import { clockTime, fullTime, initialOf, isJumbo, partsOf, tintOf } from './format.js';
+import { clockTime, fullTime, initialOf, isJumbo, partsOf, plainOf, tintOf } from './format.js';
 import { waitingText } from './texts.js';
 
 /** @import { Item, Message } from '../client/index.js' */
 
-/** @param {string} text */
-function body(text) {
-  const paragraph = h('div', { class: `text${isJumbo(text) ? ' jumbo' : ''}`, dir: 'auto' });
-  for (const part of partsOf(text)) {
-    if (part.kind === 'link') {
-      paragraph.append(h('a', { href: part.href, target: '_blank', rel: 'noopener noreferrer' }, part.text));
-    } else if (part.kind === 'code') paragraph.append(h('code', { dir: 'ltr' }, part.text));
-    else if (part.kind === 'block') paragraph.append(h('pre', { dir: 'ltr' }, h('code', {}, part.text)));
-    else paragraph.append(part.text);
+/** @param {import('./format.js').Part} part @returns {Node | string} */
+function drawn(part) {
+  switch (part.kind) {
+    case 'text': return part.text;
+    case 'link': return h('a', { href: part.href, target: '_blank', rel: 'noopener noreferrer' }, part.text);
+    case 'code': return h('code', { dir: 'ltr' }, part.text);
+    case 'block': return h('pre', { dir: 'ltr' }, h('code', {}, part.text));
+    default: return h(part.kind, {}, ...part.parts.map(drawn));
   }
-  return paragraph;
 }
+
+/** @param {string} text */
+const body = (text) => h('div', { class: `text${isJumbo(text) ? ' jumbo' : ''}`, dir: 'auto' }, ...partsOf(text).map(drawn));
 
 /**
  * The line above an answer. What it answers may not be loaded.
@@ -30,7 +31,7 @@ function body(text) {
  */
 function quote(offset, message, goTo) {
   const words = !message ? ['an earlier message'] : message.deleted ? ['a deleted message']
-    : [isolated(message.user.name, { class: `name tint-${tintOf(message.user.id)}` }), ' ', isolated([...message.text].slice(0, 120).join(''))];
+    : [isolated(message.user.name, { class: 'name', style: tintOf(message.user.id) }), ' ', isolated(plainOf(message.text))];
   return h('button', { type: 'button', class: 'quote', onclick: () => goTo(offset) }, h('span', {}, ...words));
 }
 
@@ -89,10 +90,10 @@ export function messageRow({ message, grouped, day, firstNew, me, waiting, quote
   firstNew && h('div', { class: 'new', role: 'separator' }, h('span', {}, 'New')),
   h('div', { class: 'bubble' },
     grouped ? h('time', { class: 'side', dateTime: new Date(message.at).toISOString(), title: fullTime(message.at) }, clockTime(message.at))
-      : h('span', { class: `avatar tint-${tintOf(message.user.id)}`, 'aria-hidden': 'true' }, initialOf(message.user.name)),
+      : h('span', { class: 'avatar', style: tintOf(message.user.id), 'aria-hidden': 'true' }, initialOf(message.user.name)),
     h('div', { class: 'content' },
       h('div', { class: grouped ? 'head visually-hidden' : 'head' },
-        isolated(message.user.name, { class: `name tint-${tintOf(message.user.id)}` }),
+        isolated(message.user.name, { class: 'name', style: tintOf(message.user.id) }),
         grouped ? null : h('time', { dateTime: new Date(message.at).toISOString(), title: fullTime(message.at) }, clockTime(message.at))),
       message.replyTo !== undefined && !message.deleted && quote(message.replyTo, quoted, acts.goTo),
       message.deleted ? h('div', { class: 'text tombstone' }, 'Message deleted') : body(text),
@@ -106,16 +107,18 @@ export function messageRow({ message, grouped, day, firstNew, me, waiting, quote
  * @param {Item} item
  * @param {string} name
  * @param {boolean} online
- * @param {{ retry: (key: string) => void, discard: (item: Item) => void }} acts
+ * @param {Message | undefined} quoted
+ * @param {{ goTo: (offset: number) => void, retry: (key: string) => void, discard: (item: Item) => void }} acts
  */
-export function pendingRow(item, name, online, { retry, discard }) {
+export function pendingRow(item, name, online, quoted, { goTo, retry, discard }) {
   const stuck = item.state !== 'waiting';
   return h('li', { class: `message own pending${stuck ? ' stuck' : ''}`, 'data-key': item.key },
     h('div', { class: 'bubble' },
-      h('span', { class: `avatar tint-${tintOf(item.user)}`, 'aria-hidden': 'true' }, initialOf(name)),
+      h('span', { class: 'avatar', style: tintOf(item.user), 'aria-hidden': 'true' }, initialOf(name)),
       h('div', { class: 'content' },
-        h('div', { class: 'head' }, isolated(name, { class: `name tint-${tintOf(item.user)}` }),
+        h('div', { class: 'head' }, isolated(name, { class: 'name', style: tintOf(item.user) }),
           h('time', { dateTime: new Date(item.queuedAt).toISOString() }, clockTime(item.queuedAt))),
+        item.command.reply_to !== undefined && quote(item.command.reply_to, quoted, goTo),
         h('div', {}, ...describe(item)),
         stuck ? h('div', { class: 'ask' },
           h('span', { class: 'marks' }, waitingText(item)),
@@ -126,7 +129,7 @@ export function pendingRow(item, name, online, { retry, discard }) {
 
 /** @param {Item} item */
 function describe({ command }) {
-  if (command.type === 'send') return [command.reply_to !== undefined && h('div', { class: 'text aside' }, 'Your answer:'), body(command.text)].filter(Boolean);
+  if (command.type === 'send') return [body(command.text)];
   if (command.type === 'edit') return [h('div', { class: 'text aside' }, 'Your edit:'), body(command.text)];
   if (command.type === 'delete') return [h('div', { class: 'text aside' }, 'Deleting a message')];
   return [h('div', { class: 'text aside' }, command.on ? `Reacting with ${command.emoji}` : `Taking back ${command.emoji}`)];

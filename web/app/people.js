@@ -21,8 +21,8 @@ export function peopleList(room, me) {
   const names = new Map();
   for (const { name } of members) names.set(name, (names.get(name) ?? 0) + 1);
   return [count, h('ul', { class: 'people' }, ...members.slice(0, LISTED).map((user) => h('li', {},
-    h('span', { class: `avatar small tint-${tintOf(user.id)}`, 'aria-hidden': 'true' }, initialOf(user.name)),
-    isolated(user.name),
+    h('span', { class: 'avatar small', style: tintOf(user.id), 'aria-hidden': 'true' }, initialOf(user.name)),
+    isolated(user.name, { title: user.name }),
     // Two people may have one name: the end of the id tells them apart.
     names.get(user.name) > 1 && h('span', { class: 'hint' }, user.id.slice(-4)),
     user.id === me && h('span', { class: 'hint' }, 'you'))))];

@@ -4,7 +4,7 @@
  */
 
 import { h, iconButton, isolated } from './dom.js';
-import { clockTime } from './format.js';
+import { clockTime, plainOf } from './format.js';
 
 /**
  * Messages of others behind the read mark, among those loaded.
@@ -48,7 +48,7 @@ export function roomList({ rooms, current, me, open, leave }) {
       h('button', { type: 'button', class: 'room', 'aria-current': room === current ? 'page' : undefined, onclick: () => open(room) },
         h('span', { class: 'title' }, isolated(room.name), last && h('time', {}, clockTime(last.at))),
         h('span', { class: 'last' }, last
-          ? isolated(last.deleted ? 'Message deleted' : `${last.user.name}: ${[...last.text].slice(0, 80).join('')}`)
+          ? isolated(last.deleted ? 'Message deleted' : `${last.user.name}: ${plainOf(last.text)}`)
           : room.state === 'joining' ? 'Opening…' : 'Nothing here yet'),
         count > 0 && h('span', { class: 'badge', 'aria-label': `${count}${more ? ' or more' : ''} unread` }, `${Math.min(count, 99)}${more || count > 99 ? '+' : ''}`)),
       rooms.length > 1 && iconButton('close', `Leave ${room.name}`, () => leave(room), { class: 'icon-button leave' }));

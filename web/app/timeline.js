@@ -5,7 +5,7 @@
  */
 
 import { h } from './dom.js';
-import { dayLine, dayOf } from './format.js';
+import { dayLine, dayOf, whenIs } from './format.js';
 import { messageRow, pendingRow } from './message.js';
 
 /** @import { Item, Room } from '../client/index.js' */
@@ -273,17 +273,23 @@ export class Timeline {
     const { id, name } = me();
     const items = outbox().filter((item) => item.room === this.room.name && item.user === id
       && (item.state !== 'waiting' || item.command.type === 'send') && this.room.log.find(item.user, item.key) === undefined);
-    this.pending.replaceChildren(...items.map((item) => pendingRow(item, name, online(), acts)));
+    this.pending.replaceChildren(...items.map((item) => pendingRow(item, name, online(), this.room.log.message(item.command.reply_to), acts)));
     this.pending.hidden = items.length === 0;
   }
 
   #drawTop() {
     const { room } = this;
+    const empty = room.since !== undefined && room.log.entries.length === 0 && this.pending.hidden;
+    this.element.classList.toggle('empty', empty);
+    if (empty) {
+      this.top.replaceChildren(h('strong', {}, 'Nothing here yet.'), ' Say hello, or ask somebody in.', h('br'),
+        h('button', { type: 'button', onclick: () => this.context.acts.invite() }, 'Copy the link to this room'));
+      return;
+    }
     this.top.textContent = this.#from > 0 || room.hasOlder ? (this.#loading ? 'Loading older messages…' : '')
       : !room.since ? ''
-        : room.log.entries.length === 0 ? 'Nothing here yet. Say hello!'
-          : room.oldest > 1 ? `Messages before ${dayLine(room.log.entries[0].at, Date.now())} are no longer kept.`
-            : 'This is where the room begins.';
+        : room.oldest > 1 ? `Messages before ${whenIs(room.log.entries[0]?.at ?? Date.now(), Date.now())} are no longer kept.`
+          : 'This is where the room begins.';
   }
 
   /** Runs a change of rows above the reader so that what is read stays where it is. */

@@ -162,6 +162,7 @@ export class Client extends Emitter {
         this.nudge();
       },
       shown: () => this.nudge(),
+      left: () => this.#leavePage(),
     });
     this.#backoff.reset();
     void this.#loaded.then(() => this.#dial());
@@ -394,6 +395,17 @@ export class Client extends Emitter {
     for (const link of links) link?.close();
     this.#wakeWaits();
     this.#setStatus(status);
+  }
+
+  /** Closes in good order and stays wanted: a page that is shown again dials at once. */
+  #leavePage() {
+    const links = [this.#live, this.#next];
+    this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#live = this.#next = undefined;
+    for (const link of links) link?.close();
+    this.#retryAt = this.#clock.now();
+    this.#update();
   }
 
   // --- pushes

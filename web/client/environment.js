@@ -5,16 +5,17 @@
  */
 
 /**
- * @param {{ online: () => void, offline: () => void, shown: () => void }} hooks
+ * @param {{ online: () => void, offline: () => void, shown: () => void, left: () => void }} hooks `left`: the page is
+ *   closed, or kept for the way back, which browsers only do where no connection is open
  * @returns {() => void} stops listening
  */
-export function watchEnvironment({ online, offline, shown }) {
+export function watchEnvironment({ online, offline, shown, left }) {
   if (typeof window === 'undefined' || typeof document === 'undefined') return () => {};
   const visible = () => {
     if (document.visibilityState === 'visible') shown();
   };
   /** @type {[EventTarget, string, () => void][]} */
-  const listeners = [[window, 'online', online], [window, 'offline', offline], [window, 'pageshow', shown],
+  const listeners = [[window, 'online', online], [window, 'offline', offline], [window, 'pageshow', shown], [window, 'pagehide', left],
     [document, 'visibilitychange', visible]];
   for (const [target, name, run] of listeners) target.addEventListener(name, run);
   return () => listeners.forEach(([target, name, run]) => target.removeEventListener(name, run));

@@ -30,6 +30,13 @@ resource "google_cloud_run_v2_service" "this" {
   # can't make again; the root stack refuses to let a protected one go (protection.tf).
   deletion_protection = false
 
+  # The same limits as in the template, for all revisions together. Left out, Google puts a limit of its own here, lower than
+  # max_instances may be, and terraform would plan to take that block away for ever.
+  scaling {
+    min_instance_count = var.min_instances
+    max_instance_count = var.max_instances
+  }
+
   template {
     # No revision name: Cloud Run makes one, so that a change never collides with an earlier revision.
     labels                           = merge(var.labels, var.revision_label == "" ? {} : { "read-at-start" = var.revision_label })

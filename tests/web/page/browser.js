@@ -8,25 +8,37 @@ import { chromium } from 'playwright-core';
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--js-flags=--expose-gc', '--enable-precise-memory-info'];
 
+const EXECUTABLE = process.env.CHROMIUM ?? '/usr/bin/chromium';
+/** A host that is this machine, but not to a browser: what it serves over http is no secure context. */
+export const PLAIN_HOST = 'plain.test';
+
 let launched;
+let cached;
 
 /** One browser for all tests of a file. */
 export function browser() {
-  launched ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+  launched ??= chromium.launch({ executablePath: EXECUTABLE, args: [...ARGS, `--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`] });
   return launched;
+}
+
+/** Another, with the back/forward cache that test drivers turn off. */
+export function cachingBrowser() {
+  cached ??= chromium.launch({ executablePath: EXECUTABLE, args: ARGS, ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+  return cached;
 }
 
 export async function closeBrowser() {
   await (await launched)?.close();
+  await (await cached)?.close();
 }
 
 /**
  * A person at a browser. Errors of the page and breaches of its policy fail the test when it ends.
  * @param {import('node:test').TestContext} t
- * @param {object} [options] of the context; `allow`: console errors that the test provokes
+ * @param {object} [options] of the context; `allow`: console errors that the test provokes; `within`: another browser
  */
-export async function person(t, { allow = /WebSocket connection|Failed to load resource|net::ERR/, ...options } = {}) {
-  const context = await (await browser()).newContext({ viewport: { width: 1200, height: 760 }, locale: 'en-GB', ...options });
+export async function person(t, { allow = /WebSocket connection|Failed to load resource|net::ERR/, within = browser(), ...options } = {}) {
+  const context = await (await within).newContext({ viewport: { width: 1200, height: 760 }, locale: 'en-GB', ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   const wrong = [];
@@ -64,3 +76,19 @@ export async function say(page, text) {
 export const row = (page, text) => page.locator('.message[data-offset]', { hasText: text });
 
 export const texts = (page) => page.locator('.message[data-offset] .text').allTextContents();
+
+/** Makes the page believe that it is hidden, or seen again. */
+export const seem = (page, state) => page.evaluate((value) => {
+  Object.defineProperty(document, 'hidden', { configurable: true, get: () => value === 'hidden' });
+  Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => value });
+  document.dispatchEvent(new Event('visibilitychange'));
+}, state);
+
+/** Chooses something from the menu. */
+export async function choose(page, item) {
+  await page.getByRole('button', { name: 'Menu' }).click();
+  await page.getByRole('button', { name: item }).click();
+}
+
+/** A figure of the proof panel. */
+export const figure = (page, name) => page.locator(`.proof dl div:has(dt:text-is("${name}")) dd`).textContent();

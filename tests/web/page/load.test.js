@@ -1,22 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { WebSocket } from 'ws';
-import { Client } from '../../../web/client/index.js';
 import { browser, closeBrowser, person, row, signIn } from './browser.js';
+import { FAST, robot } from './robot.js';
 import { Server, until } from '../real/server.js';
 
 after(closeBrowser);
-
-const FAST = Object.fromEntries(['SENDS_PER_SECOND', 'SEND_BURST', 'COMMANDS_PER_SECOND', 'COMMAND_BURST'].map((name) => [`CONFAB__LIMITS__${name}`, '1000000']));
-
-async function robot(t, url) {
-  const client = new Client({ url, name: 'Robot', WebSocket });
-  t.after(() => client.close());
-  const room = client.join('den');
-  client.connect();
-  await until('the robot is live', () => room.state === 'live');
-  return { client, room };
-}
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 

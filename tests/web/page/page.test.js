@@ -1,30 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { WebSocket } from 'ws';
-import { Client } from '../../../web/client/index.js';
-import { closeBrowser, live, person, row, say, signIn, texts } from './browser.js';
+import { closeBrowser, figure, live, person, row, say, seem, signIn, texts } from './browser.js';
 import { PAYLOADS, REFUSED } from './payloads.js';
+import { FAST, robot } from './robot.js';
 import { Gate } from '../real/gate.js';
 import { Server, becomes, until } from '../real/server.js';
 
 after(closeBrowser);
-
-/** Rates that don't hold a test up. */
-const FAST = { CONFAB__LIMITS__SENDS_PER_SECOND: '1000000', CONFAB__LIMITS__SEND_BURST: '1000000', CONFAB__LIMITS__COMMANDS_PER_SECOND: '1000000', CONFAB__LIMITS__COMMAND_BURST: '1000000', CONFAB__LIMITS__HISTORY_ENTRIES: '100000', CONFAB__LIMITS__HISTORY_BYTES: '100000000' };
-
-/** Somebody without a browser, to fill rooms quickly. */
-async function robot(t, url, name = 'Robot', room = 'den') {
-  const client = new Client({ url, name, WebSocket });
-  t.after(() => client.close());
-  const joined = client.join(room);
-  client.connect();
-  await until('the robot is live', () => joined.state === 'live');
-  const fill = async (count, text = (i) => `message ${i}`) => {
-    for (let i = 1; i <= count; i += 1) joined.send(text(i));
-    await until('all is stored', () => client.outbox.length === 0, 60_000);
-  };
-  return { client, room: joined, fill };
-}
 
 test('two_browsers_chat', async (t) => {
   const server = await Server.start(t);
@@ -234,31 +216,6 @@ test('a_clock_that_is_a_day_ahead_or_behind_holds_nothing_up', async (t) => {
   }
 });
 
-test('coming_back_to_the_page_by_the_history_shows_what_was_missed', async (t) => {
-  const server = await Server.start(t);
-  const { fill } = await robot(t, server.ws);
-  const page = await person(t);
-  await signIn(page, server.url, 'Ada');
-  await page.goto('about:blank');
-  await fill(1, () => 'meanwhile');
-  await page.goBack();
-  await live(page);
-  await row(page, 'meanwhile').waitFor();
-});
-
-test('rotation_is_not_seen', async (t) => {
-  const server = await Server.start(t, { CONFAB__ROTATE_AFTER_MS: '1500' });
-  const page = await person(t);
-  await signIn(page, `${server.url}?proof`, 'Ada');
-  await page.evaluate(() => {
-    globalThis.states = [];
-    const status = document.querySelector('.status');
-    new MutationObserver(() => globalThis.states.push(status.dataset.state)).observe(status, { attributes: true });
-  });
-  await until('three connections', async () => Number(await page.locator('.proof dl div:has(dt:text-is("connections")) dd').textContent()) >= 3, 40_000);
-  assert.deepEqual((await page.evaluate(() => globalThis.states)).filter((state) => state !== 'live'), []);
-});
-
 test('older_messages_come_on_scroll_and_the_place_is_kept', async (t) => {
   const server = await Server.start(t, FAST);
   await (await robot(t, server.ws)).fill(600);
@@ -419,13 +376,6 @@ test('a_full_storage_loses_no_message_while_the_page_is_open', async (t) => {
   await page.getByText('This browser keeps nothing').waitFor();
 });
 
-/** Makes the page believe that it is hidden, or seen again. */
-const seem = (page, state) => page.evaluate((value) => {
-  Object.defineProperty(document, 'hidden', { configurable: true, get: () => value === 'hidden' });
-  Object.defineProperty(document, 'visibilityState', { configurable: true, get: () => value });
-  document.dispatchEvent(new Event('visibilitychange'));
-}, state);
-
 test('notifications_come_only_when_asked_for_and_only_while_nobody_looks', async (t) => {
   const server = await Server.start(t, FAST);
   const { fill } = await robot(t, server.ws);
@@ -433,6 +383,12 @@ test('notifications_come_only_when_asked_for_and_only_while_nobody_looks', async
   await page.addInitScript(() => {
     globalThis.notes = [];
     globalThis.asked = 0;
+    globalThis.tones = 0;
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function count(...args) {
+      globalThis.tones += 1;
+      start.apply(this, args);
+    };
     globalThis.Notification = class {
       static permission = 'default';
 
@@ -449,18 +405,18 @@ test('notifications_come_only_when_asked_for_and_only_while_nobody_looks', async
   await fill(1, () => 'unasked');
   await row(page, 'unasked').waitFor({ state: 'attached' });
   await seem(page, 'visible');
-  assert.equal(await page.evaluate(() => globalThis.asked), 0);
+  assert.deepEqual(await page.evaluate(() => [globalThis.asked, globalThis.tones]), [0, 0]);
   await page.getByRole('button', { name: 'Menu' }).click();
   await page.getByRole('button', { name: 'Notify me of new messages' }).click();
   await fill(1, () => 'seen anyway');
   await row(page, 'seen anyway').waitFor();
   await seem(page, 'hidden');
   await fill(1, () => 'while away');
-  await becomes(() => page.evaluate(() => globalThis.notes), ['Robot in den: while away']);
+  await becomes(() => page.evaluate(() => [globalThis.notes, globalThis.tones]), [['Robot in den: while away'], 2]);
 });
 
 test('a_hidden_page_sleeps_and_wakes_with_what_it_missed', async (t) => {
-  const server = await Server.start(t, FAST);
+  const server = await Server.start(t, { ...FAST, CONFAB__PRESENCE__GRACE_MS: '500' });
   const { client, fill } = await robot(t, server.ws);
   const page = await person(t);
   await page.clock.install();
@@ -502,7 +458,7 @@ test('the_proof_panel_verifies_the_chain_and_survives_what_it_breaks', async (t)
   await page.getByRole('button', { name: 'Verify chain' }).click();
   await page.getByText('29 links between offsets 1 and 30 recomputed: all agree.').waitFor();
   await page.getByRole('button', { name: 'Cut my socket' }).click();
-  await becomes(() => page.locator('.proof dl div:has(dt:text-is("connections")) dd').textContent(), '2');
+  await becomes(() => figure(page, 'connections'), '2');
   await live(page);
 });
 

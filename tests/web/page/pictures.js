@@ -50,15 +50,16 @@ async function talkIn(server) {
   return people;
 }
 
-async function take(page, name, theme) {
+async function take(page, name, theme, hovering = false) {
+  if (!hovering) await page.mouse.move(0, 0);
   await page.waitForTimeout(250); // transitions of the browser's own widgets
   await page.screenshot({ path: join(folder, `${name}-${theme}.png`) });
 }
 
-async function states(gate, size, theme) {
+async function states(gate, people, size, theme) {
   const context = await (await browser()).newContext({ viewport: SIZES[size], colorScheme: theme, locale: 'en-GB', reducedMotion: 'reduce', isMobile: size === 'narrow', hasTouch: size === 'narrow' });
   const page = await context.newPage();
-  const shot = (state) => take(page, `${state}-${size}`, theme);
+  const shot = (state, hovering) => take(page, `${state}-${size}`, theme, hovering);
   await page.goto(gate.url);
   await page.waitForSelector('#name');
   await shot('01-signed-out');
@@ -72,7 +73,7 @@ async function states(gate, size, theme) {
   }
   await row(page, 'poster').waitFor();
   if (size === 'wide') await row(page, 'then the graphs').locator('.head').hover();
-  await shot('03-room');
+  await shot('03-room', size === 'wide');
   if (size === 'narrow') {
     await page.getByRole('button', { name: 'Rooms' }).click();
     await shot('04-rooms');
@@ -111,6 +112,23 @@ async function states(gate, size, theme) {
   await until('nothing waits', async () => await page.locator('.pending').count() === 0);
   await page.evaluate(() => { document.querySelector('.timeline').scrollTop = 0; });
   await shot('10-sent-and-scrolled');
+  await page.getByRole('button', { name: 'Menu' }).click();
+  await page.getByRole('button', { name: 'Find a message…' }).click();
+  await page.fill('#find', 'the');
+  await page.getByText('found.').waitFor();
+  await shot('11-find');
+  await page.keyboard.press('Escape');
+  const { client } = people.Grace;
+  people.Linus.side.send('**Noodles** it is: *12:15* at the corner. ~~12:00~~');
+  await client.rename('Grace, whose name goes on for quite a while, as some names do');
+  for (let i = 0; i < 3; i += 1) people.Ada.side.send(i === 2 ? 'Averyveryverylongwordwithoutanyspacethatgoesonandonandonandonandonandon.' : 'Save me a seat!');
+  people.Grace.side.send('See you there.');
+  await until('all is stored', () => Object.values(people).every((one) => one.client.outbox.length === 0));
+  await page.locator('.badge', { hasText: '5' }).waitFor({ state: 'attached' });
+  if (size === 'narrow') await page.getByRole('button', { name: 'Rooms' }).click();
+  await page.locator('.room', { hasText: 'lunch' }).click();
+  await row(page, 'See you there').waitFor();
+  await shot('12-new');
   await context.close();
 }
 
@@ -122,8 +140,7 @@ async function run(size, theme) {
     server.port = await freePort();
     await server.start();
     const gate = await Gate.open(t, server.port);
-    await talkIn(server);
-    await states(gate, size, theme);
+    await states(gate, await talkIn(server), size, theme);
   } finally {
     for (const end of ends.splice(0)) await end();
   }

@@ -14,7 +14,7 @@ import { isDeepStrictEqual } from 'node:util';
 const BIN = process.env.CONFAB_BIN ?? fileURLToPath(new URL('../../../target/debug/confab', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 /** Lets guests keep their tokens over a restart. It protects nothing but this test. */
-const TEST_KEY = 'a-key-for-tests-that-guards-nothing';
+export const TEST_KEY = 'a-key-for-tests-that-guards-nothing';
 
 /** A port that nobody has at this moment. */
 export async function freePort() {

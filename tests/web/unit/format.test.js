@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dayLine, dayOf, initialOf, isJumbo, partsOf, safeLink } from '../../../web/app/format.js';
+import { clockTime, dayLine, dayOf, initialOf, isJumbo, partsOf, plainOf, safeLink, whenIs } from '../../../web/app/format.js';
 
 test('only_http_https_and_mail_addresses_are_links', () => {
   for (const good of ['https://host.test/', 'http://host.test/a?b#c', 'mailto:a@host.test']) assert.ok(safeLink(good), good);
@@ -39,4 +39,33 @@ test('an_initial_is_what_people_see_as_one_sign', () => {
 test('a_few_emoji_alone_are_large', () => {
   for (const text of ['👍', '👍🏽 🎉', '🇩🇪', '👩‍👩‍👧']) assert.ok(isJumbo(text), text);
   for (const text of ['1', '👍 ok', '👍👍👍👍', '', '#']) assert.ok(!isJumbo(text), text);
+});
+
+test('words_are_marked_only_where_a_writer_meant_it', () => {
+  const shape = (parts) => parts.map((part) => (part.parts ? { [part.kind]: shape(part.parts) } : part.kind === 'text' ? part.text : { [part.kind]: part.text }));
+  assert.deepEqual(shape(partsOf('a **b** *c* _d_ ~~e~~!')), ['a ', { strong: ['b'] }, ' ', { em: ['c'] }, ' ', { em: ['d'] }, ' ', { s: ['e'] }, '!']);
+  assert.deepEqual(shape(partsOf('**b *c* d**')), [{ strong: ['b ', { em: ['c'] }, ' d'] }]);
+  assert.deepEqual(shape(partsOf('**`x*y*`** https://host.test/*a*/_b_ *c*')), ['**', { code: 'x*y*' }, '** ', { link: 'https://host.test/*a*/_b_' }, ' ', { em: ['c'] }]);
+  for (const text of ['2*3*4', '2 * 3 * 4', '__proto__', 'snake_case_name', '*a\nb*', '**', '****', '* a', '_ _', '~~ ~~', '*a_', 'a*b*', '*שלום']) assert.deepEqual(shape(partsOf(text)), [text], text);
+  assert.deepEqual(shape(partsOf('*שלום*')), [{ em: ['שלום'] }]);
+});
+
+test('one_line_of_a_text_is_what_people_read_of_it', () => {
+  assert.equal(plainOf('**b** `c`\n```\nd\n```  e'), 'b c d e');
+  assert.equal([...plainOf('😀'.repeat(500), 100)].length, 100);
+});
+
+test('a_text_full_of_signs_is_read_in_no_time', () => {
+  for (const sign of ['*', '_', '~~', '**a', '*a ', '`', '```', '_a', 'https://', '*a*b']) {
+    const began = performance.now();
+    partsOf(sign.repeat(4000 / sign.length));
+    assert.ok(performance.now() - began < 200, `${sign}: ${performance.now() - began} ms`);
+  }
+});
+
+test('a_moment_is_a_time_today_and_a_day_before', () => {
+  const now = new Date(2024, 1, 29, 12).getTime();
+  assert.equal(whenIs(now - 3_600_000, now), clockTime(now - 3_600_000));
+  assert.match(whenIs(new Date(2024, 1, 28, 23, 59).getTime(), now), /^yesterday, /);
+  assert.equal(whenIs(new Date(2023, 0, 1).getTime(), now), dayLine(new Date(2023, 0, 1).getTime(), now));
 });

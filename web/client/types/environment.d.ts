@@ -4,11 +4,13 @@
  * @module
  */
 /**
- * @param {{ online: () => void, offline: () => void, shown: () => void }} hooks
+ * @param {{ online: () => void, offline: () => void, shown: () => void, left: () => void }} hooks `left`: the page is
+ *   closed, or kept for the way back, which browsers only do where no connection is open
  * @returns {() => void} stops listening
  */
-export function watchEnvironment({ online, offline, shown }: {
+export function watchEnvironment({ online, offline, shown, left }: {
     online: () => void;
     offline: () => void;
     shown: () => void;
+    left: () => void;
 }): () => void;

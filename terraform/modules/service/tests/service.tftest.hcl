@@ -227,6 +227,25 @@ run "origins_and_settings_pass_through" {
   }
 }
 
+run "the_limits_hold_for_all_revisions_together" {
+  command = plan
+
+  variables {
+    min_instances = 3
+    max_instances = 40
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service.this.scaling[0].min_instance_count == 3 && google_cloud_run_v2_service.this.scaling[0].max_instance_count == 40
+    error_message = "the service's own limits, which Google would make up otherwise"
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_service.this.template[0].scaling[0].min_instance_count == 3 && google_cloud_run_v2_service.this.template[0].scaling[0].max_instance_count == 40
+    error_message = "the revision's"
+  }
+}
+
 run "a_failed_first_revision_may_be_replaced" {
   command = plan
 

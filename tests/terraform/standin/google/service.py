@@ -12,6 +12,8 @@ from .secret import find_secret
 ACCESSOR = "roles/secretmanager.secretAccessor"
 PROBE_WINDOW_S = 240
 """The longest failureThreshold × periodSeconds that Cloud Run accepts for a startup probe."""
+DEFAULT_MAX_INSTANCES = 20
+"""What the API limits a service to that states no limit of its own."""
 RESERVED_ENV = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 
 
@@ -132,6 +134,16 @@ def compute_service(_project, values, _prior):
     fill(values, "uri", url)
     values["urls"] = [url] if values.get("urls") is UNKNOWN else values.get("urls")
     fill(values, "ingress", "INGRESS_TRAFFIC_ALL")
+    if not values.get("scaling"):
+        # Answered although nobody sent it: a configuration without the block never settles.
+        values["scaling"] = [
+            {
+                "min_instance_count": 0,
+                "max_instance_count": DEFAULT_MAX_INSTANCES,
+                "manual_instance_count": 0,
+                "scaling_mode": None,
+            }
+        ]
     fill(values, "launch_stage", "GA")
     fill(values, "uid", digest(url)[:32])
     fill(values, "etag", digest(url, "etag")[:16])
@@ -177,7 +189,7 @@ SERVICE = Rules(
     },
     patterns={"name": r"[a-z]([-a-z0-9]{0,47}[a-z0-9])?"},
     ranges={"template.*.containers.*.ports.*.container_port": (1, 65535)},
-    kept=("traffic", "scaling"),
+    kept=("traffic",),
     protected_by="deletion_protection",
     check=check_service,
     compute=compute_service,

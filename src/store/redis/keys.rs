@@ -1,0 +1,170 @@
+//! Names of keys and channels. No other place makes one.
+//!
+//! Everything begins with the deployment's prefix, which holds no colon. What belongs to a room has the room's name in
+//! braces behind it, so that it is in one slot of a cluster, and encoded, so that no name can end the braces or reach
+//! another room's keys. What belongs to no room has no braces.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::domain::{Key, RoomId, UserId};
+use crate::store::RecordId;
+
+/// Makes the names of one deployment.
+#[derive(Debug, Clone)]
+pub struct Names {
+    prefix: Arc<str>,
+}
+
+impl Names {
+    /// Names that begin with this prefix.
+    pub fn new(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+
+    /// The names of a room.
+    pub fn room(&self, room: &RoomId) -> RoomNames {
+        self.tagged(&encoded(room.as_str()))
+    }
+
+    /// The names of the room with which an instance proves its way to Redis. No user's room has them: encoding leaves
+    /// no tilde.
+    pub fn probe(&self, instance: &str) -> RoomNames {
+        self.tagged(&format!("~{instance}"))
+    }
+
+    /// The leases of the instances.
+    pub fn leases(&self) -> String {
+        format!("{}:leases", self.prefix)
+    }
+
+    /// The claims to instances whose lease has ended.
+    pub fn claims(&self) -> String {
+        format!("{}:claims", self.prefix)
+    }
+
+    /// The rooms in which an instance has members.
+    pub fn rooms_of(&self, instance: &str) -> String {
+        format!("{}:rooms:{instance}", self.prefix)
+    }
+
+    /// A record.
+    pub fn record(&self, id: RecordId) -> String {
+        format!("{}:record:{:032x}", self.prefix, id.0)
+    }
+
+    /// The key that signs guest tokens, where none is set.
+    pub fn guest_key(&self) -> String {
+        format!("{}:guest-key", self.prefix)
+    }
+
+    fn tagged(&self, tag: &str) -> RoomNames {
+        RoomNames { stem: format!("{}:{{{tag}}}:", self.prefix).into() }
+    }
+}
+
+/// Makes the names of one room.
+#[derive(Debug, Clone)]
+pub struct RoomNames {
+    stem: Arc<str>,
+}
+
+impl RoomNames {
+    /// Where the log stands.
+    pub fn meta(&self) -> String {
+        self.named("meta")
+    }
+
+    /// The entries: a stream.
+    pub fn log(&self) -> String {
+        self.named("log")
+    }
+
+    /// What was edited or deleted, by the offset of the message.
+    pub fn withdrawn(&self) -> String {
+        self.named("withdrawn")
+    }
+
+    /// Read marks by user.
+    pub fn marks(&self) -> String {
+        self.named("marks")
+    }
+
+    /// The members over all instances.
+    pub fn members(&self) -> String {
+        self.named("members")
+    }
+
+    /// The members on one instance.
+    pub fn members_on(&self, instance: &str) -> String {
+        format!("{}on:{instance}", self.stem)
+    }
+
+    /// What a client's key was used for. An id holds no space, so no two pairs have one name.
+    pub fn key(&self, user: &UserId, key: &Key) -> String {
+        format!("{}key:{} {}", self.stem, user.as_str(), key.as_str())
+    }
+
+    /// How fast a user sends.
+    pub fn rate(&self, user: &UserId) -> String {
+        format!("{}rate:{}", self.stem, user.as_str())
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> String {
+        self.named("channel")
+    }
+
+    fn named(&self, name: &str) -> String {
+        format!("{}{name}", self.stem)
+    }
+}
+
+/// Percent-encodes everything but ASCII letters, digits, `-`, `_` and `.`.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => encoded.push(char::from(byte)),
+            other => {
+                // Writing to a String can't fail.
+                let _ = write!(encoded, "%{other:02X}");
+            }
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_room_reaches_the_keys_of_another() {
+        let names = Names::new("confab");
+        let rooms =
+            ["a", "A", "a}:meta", "a:meta", "{a}", "a%7D", "a b", "a%20b", "~a", "ä", "*", "a?", "日本", "leases"];
+        let mut all = HashSet::new();
+        for room in rooms {
+            let room = names.room(&RoomId::parse(room, 128).unwrap());
+            for name in [room.meta(), room.log(), room.withdrawn(), room.marks(), room.members(), room.channel()] {
+                assert_eq!(name.matches('{').count(), 1, "{name}");
+                assert_eq!(name.matches('}').count(), 1, "{name}");
+                assert!(name.bytes().all(|b| b.is_ascii_graphic() && !b"*?[]\\".contains(&b)), "{name}");
+                assert!(all.insert(name));
+            }
+        }
+        assert!(!all.contains(&names.probe("a").meta()));
+    }
+
+    #[test]
+    fn no_key_of_a_client_reaches_that_of_another_user() {
+        let names = Names::new("confab").room(&RoomId::parse("r", 128).unwrap());
+        let key = |user: &str, key: &str| names.key(&UserId::parse(user).unwrap(), &Key::parse(key).unwrap());
+        let pairs = [("ada", "k"), ("ada:", "k"), ("ada", ":k"), ("a", "da k"), ("a", " da k"), ("ada", " k")];
+        let all: HashSet<String> = pairs.iter().map(|(user, k)| key(user, k)).collect();
+        assert_eq!(all.len(), pairs.len());
+    }
+}

@@ -1,0 +1,402 @@
+//! Lanes: held connections on which everything that has a place in a room's order is sent.
+//!
+//! A room is always on the same lane, so what this instance says of it arrives in the order in which it was said. A lane
+//! sends what has gathered as one pipeline and, where replicas are waited for, one `WAIT` behind it: that blocks the
+//! connection, so nothing else uses it.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use deadpool_redis::Connection;
+use redis::{Cmd, Pipeline, RedisError, Value};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::dial::SharedDialer;
+use super::durability::Acknowledging;
+use super::fault::{AWAY_RETRY_MS, Fault, QUEUE_RETRY_MS};
+use super::scripts::Scripts;
+use crate::store::{Durability, StoreError};
+
+/// How many lanes an instance has.
+pub const LANES: usize = 4;
+
+/// What may wait for one lane, in calls.
+const QUEUE_CALLS: usize = 32 * 1024;
+
+/// What may wait for one lane, in bytes.
+const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Calls in one pipeline.
+const BATCH_CALLS: usize = 512;
+
+/// Bytes in one pipeline, but for the last call.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Between two attempts to connect, at most; each waits for a random part of it.
+const RECONNECT_MS: u64 = 250;
+
+/// An answer, and what it means for an acknowledgement.
+#[derive(Debug)]
+pub struct Answer {
+    /// What Redis said.
+    pub value: Value,
+    /// Who has what was written.
+    pub durability: Durability,
+}
+
+/// What failed, and whether what was asked surely wasn't done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallError {
+    /// It never got to Redis, or Redis did nothing.
+    NotDone(StoreError),
+    /// It may have been done, or was and isn't replicated.
+    Unknown(StoreError),
+}
+
+impl From<CallError> for StoreError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::NotDone(error) | CallError::Unknown(error) => error,
+        }
+    }
+}
+
+/// The answer to come.
+pub type Answering = oneshot::Receiver<Result<Answer, CallError>>;
+
+struct Call {
+    command: Cmd,
+    bytes: usize,
+    /// Not worth sending later than this: nobody waits for it any more.
+    due: Instant,
+    /// Whether it has to reach a replica.
+    replicate: bool,
+    answer: Option<oneshot::Sender<Result<Answer, CallError>>>,
+}
+
+impl Call {
+    fn answer(&mut self, result: Result<Answer, CallError>) {
+        if let Some(answer) = self.answer.take() {
+            // Whoever asked may have gone.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+/// The way into all lanes. Dropping it ends them, whatever is under way.
+#[derive(Debug)]
+pub struct Lanes {
+    lanes: Vec<Entrance>,
+    patience: Duration,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Debug)]
+struct Entrance {
+    queue: mpsc::Sender<Call>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// What a lane shares with the others.
+#[derive(Clone)]
+pub struct Shared {
+    pub dialer: SharedDialer,
+    pub scripts: Arc<Scripts>,
+    pub acknowledging: Arc<Acknowledging>,
+    /// Told when a connection breaks.
+    pub suspect: Arc<tokio::sync::Notify>,
+}
+
+impl Lanes {
+    /// Starts them; each connects by itself.
+    pub fn start(shared: &Shared) -> Self {
+        let mut tasks = JoinSet::new();
+        let lanes = (0..LANES).map(|_| {
+            let (queue, calls) = mpsc::channel(QUEUE_CALLS);
+            let bytes = Arc::new(AtomicUsize::new(0));
+            let lane = Lane { shared: shared.clone(), calls, bytes: Arc::clone(&bytes) };
+            tasks.spawn(lane.run());
+            Entrance { queue, bytes }
+        });
+        let lanes = lanes.collect();
+        Self { lanes, patience: shared.dialer.options().response_timeout, _tasks: tasks }
+    }
+
+    /// Puts a call into its place among those about the same thing. `replicate` where an acknowledgement depends on it.
+    pub fn call(&self, about: &impl Hash, command: Cmd, replicate: bool) -> Result<Answering, StoreError> {
+        let (answer, answering) = oneshot::channel();
+        self.put(about, command, replicate, Some(answer))?;
+        Ok(answering)
+    }
+
+    /// The same for what nobody waits for.
+    pub fn tell(&self, about: &impl Hash, command: Cmd) -> Result<(), StoreError> {
+        self.put(about, command, false, None)
+    }
+
+    /// Calls and bytes that wait or are under way, for whoever measures.
+    pub fn depth(&self) -> (usize, usize) {
+        let calls = self.lanes.iter().map(|lane| QUEUE_CALLS - lane.queue.capacity()).sum();
+        (calls, self.lanes.iter().map(|lane| lane.bytes.load(Ordering::Relaxed)).sum())
+    }
+
+    fn put(
+        &self,
+        about: &impl Hash,
+        command: Cmd,
+        replicate: bool,
+        answer: Option<oneshot::Sender<Result<Answer, CallError>>>,
+    ) -> Result<(), StoreError> {
+        const FULL: StoreError = StoreError::Overloaded { retry_ms: QUEUE_RETRY_MS };
+        let lane = &self.lanes[lane_of(about)];
+        let bytes = size_of_command(&command);
+        if lane.bytes.load(Ordering::Relaxed) + bytes > QUEUE_BYTES {
+            return Err(FULL);
+        }
+        let call = Call { command, bytes, due: Instant::now() + self.patience, replicate, answer };
+        lane.queue.try_send(call).map_err(|_| FULL)?;
+        lane.bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Bytes of a command's arguments.
+fn size_of_command(command: &Cmd) -> usize {
+    let size = |argument: redis::Arg<&[u8]>| match argument {
+        redis::Arg::Simple(bytes) => bytes.len(),
+        _ => 0,
+    };
+    command.args_iter().map(size).sum()
+}
+
+/// The same on every instance, though nothing depends on that.
+fn lane_of(about: &impl Hash) -> usize {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(about);
+    (hash % LANES as u64) as usize
+}
+
+struct Lane {
+    shared: Shared,
+    calls: mpsc::Receiver<Call>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// Whether a lane keeps its connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Good,
+    Broken,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH_CALLS);
+        loop {
+            let epoch = self.shared.dialer.epoch();
+            let mut connection = self.connect(&mut batch).await;
+            loop {
+                if batch.is_empty() && !self.gather(&mut batch).await {
+                    return;
+                }
+                if self.shared.dialer.epoch() != epoch {
+                    // What was gathered goes over the next connection.
+                    break;
+                }
+                if self.send(&mut connection, &mut batch).await == Line::Broken {
+                    break;
+                }
+            }
+            // Not back into the pool.
+            drop(Connection::take(connection));
+        }
+    }
+
+    /// A connection that knows the scripts. What comes or waits while there is none is refused.
+    async fn connect(&mut self, batch: &mut Vec<Call>) -> Connection {
+        loop {
+            match self.dial().await {
+                Ok(connection) => return connection,
+                Err(error) => {
+                    tracing::debug!(%error, "a lane can't connect");
+                    self.shared.suspect.notify_one();
+                }
+            }
+            // Nothing of this was sent.
+            let refused = CallError::NotDone(StoreError::Unavailable { retry_ms: AWAY_RETRY_MS });
+            for mut call in batch.drain(..) {
+                self.refuse(&mut call, refused);
+            }
+            while let Ok(mut call) = self.calls.try_recv() {
+                self.refuse(&mut call, refused);
+            }
+            sleep(Duration::from_millis(rand::random_range(1..=RECONNECT_MS))).await;
+        }
+    }
+
+    fn refuse(&self, call: &mut Call, why: CallError) {
+        self.bytes.fetch_sub(call.bytes, Ordering::Relaxed);
+        call.answer(Err(why));
+    }
+
+    async fn dial(&self) -> Result<Connection, super::dial::DialError> {
+        let mut connection = self.shared.dialer.checkout().await?;
+        let mut load = Pipeline::new();
+        for script in self.shared.scripts.all() {
+            load.add_command(script.load()).ignore();
+        }
+        load.query_async::<()>(&mut *connection).await?;
+        Ok(connection)
+    }
+
+    /// Waits for calls, and takes as many as fit into a pipeline. False at the end of the instance.
+    async fn gather(&mut self, batch: &mut Vec<Call>) -> bool {
+        let Some(first) = self.calls.recv().await else { return false };
+        let mut bytes = first.bytes;
+        batch.push(first);
+        while batch.len() < BATCH_CALLS && bytes < BATCH_BYTES {
+            let Ok(call) = self.calls.try_recv() else { break };
+            bytes += call.bytes;
+            batch.push(call);
+        }
+        true
+    }
+
+    /// Sends a pipeline and gives out the answers.
+    async fn send(&self, connection: &mut Connection, batch: &mut Vec<Call>) -> Line {
+        let now = Instant::now();
+        let late = CallError::NotDone(StoreError::Unavailable { retry_ms: AWAY_RETRY_MS });
+        self.bytes.fetch_sub(batch.iter().map(|call| call.bytes).sum(), Ordering::Relaxed);
+        batch.retain_mut(|call| {
+            let young = call.due > now;
+            if !young {
+                call.answer(Err(late));
+            }
+            young
+        });
+        let mut calls: Vec<Call> = std::mem::take(batch);
+        let mut state = Line::Good;
+        let mut again = self.pipeline(connection, &mut calls, &mut state).await;
+        if !again.is_empty() && state == Line::Good {
+            self.load_again(connection, &mut again, &mut state).await;
+        }
+        for mut call in again {
+            call.answer(Err(late));
+        }
+        state
+    }
+
+    /// The scripts were flushed: nothing of these calls was done.
+    async fn load_again(&self, connection: &mut Connection, again: &mut Vec<Call>, state: &mut Line) {
+        let mut load = Pipeline::new();
+        for script in self.shared.scripts.all() {
+            load.add_command(script.load()).ignore();
+        }
+        if load.query_async::<()>(&mut **connection).await.is_ok() {
+            *again = self.pipeline(connection, again, state).await;
+        }
+    }
+
+    /// Sends the calls and answers them; returns those whose script Redis doesn't know.
+    async fn pipeline(&self, connection: &mut Connection, calls: &mut Vec<Call>, state: &mut Line) -> Vec<Call> {
+        if calls.is_empty() {
+            return Vec::new();
+        }
+        let acknowledging = &self.shared.acknowledging;
+        let waits = acknowledging.waits() && calls.iter().any(|call| call.replicate);
+        let mut pipeline = Pipeline::with_capacity(calls.len() + 1);
+        for call in calls.iter_mut() {
+            pipeline.add_command(std::mem::take(&mut call.command));
+        }
+        if waits {
+            let timeout = self.shared.dialer.options().wait_timeout.as_millis() as u64;
+            pipeline.cmd("WAIT").arg(1).arg(timeout);
+        }
+        pipeline.ignore_errors();
+        let answered: Result<Vec<Result<Value, RedisError>>, RedisError> =
+            pipeline.query_async(&mut **connection).await;
+        let mut answers = match answered {
+            Ok(answers) => answers,
+            Err(error) => {
+                let fault = Fault::of(&error);
+                self.judge(fault, &error, state);
+                *state = Line::Broken;
+                for call in &mut *calls {
+                    call.answer(Err(CallError::Unknown(Fault::Connection.told())));
+                }
+                return Vec::new();
+            }
+        };
+        let written = if waits { self.replicated(answers.pop(), state) } else { Ok(Durability::Stored) };
+        let mut again = Vec::new();
+        for ((mut call, answer), command) in calls.drain(..).zip(answers).zip(pipeline.cmd_iter()) {
+            let result = match answer {
+                Ok(value) if call.replicate => {
+                    written.map(|durability| Answer { value, durability }).map_err(CallError::Unknown)
+                }
+                Ok(value) => Ok(Answer { value, durability: Durability::Stored }),
+                Err(error) => match Fault::of(&error) {
+                    Fault::NoScript => {
+                        call.command = command.clone();
+                        again.push(call);
+                        continue;
+                    }
+                    fault => {
+                        self.judge(fault, &error, state);
+                        Err(CallError::NotDone(fault.told()))
+                    }
+                },
+            };
+            call.answer(result);
+        }
+        again
+    }
+
+    /// What the `WAIT` behind a pipeline says about it.
+    fn replicated(
+        &self,
+        answer: Option<Result<Value, RedisError>>,
+        state: &mut Line,
+    ) -> Result<Durability, StoreError> {
+        let unconfirmed = StoreError::Unconfirmed { retry_ms: AWAY_RETRY_MS };
+        match answer {
+            Some(Ok(Value::Int(replicas))) if replicas > 0 => {
+                self.shared.acknowledging.confirmed();
+                Ok(Durability::Replicated)
+            }
+            Some(Ok(_)) | None => {
+                if self.shared.acknowledging.unconfirmed() {
+                    self.shared.dialer.redial("replicas don't confirm", true);
+                    self.shared.suspect.notify_one();
+                }
+                Err(unconfirmed)
+            }
+            Some(Err(error)) => {
+                self.judge(Fault::of(&error), &error, state);
+                Err(unconfirmed)
+            }
+        }
+    }
+
+    fn judge(&self, fault: Fault, error: &RedisError, state: &mut Line) {
+        match fault {
+            Fault::Connection => {
+                tracing::warn!(%error, "a lane's connection to Redis broke");
+                *state = Line::Broken;
+                self.shared.suspect.notify_one();
+            }
+            Fault::WrongNode | Fault::Secrets => {
+                self.shared.dialer.redial(error.code().unwrap_or("refused"), false);
+                *state = Line::Broken;
+                self.shared.suspect.notify_one();
+            }
+            Fault::Busy => tracing::warn!(%error, "Redis can't serve now"),
+            Fault::Full => tracing::warn!("Redis is full"),
+            Fault::NoScript => {}
+            Fault::Foreign => tracing::error!(%error, "what is under a room's keys can't be read"),
+        }
+    }
+}

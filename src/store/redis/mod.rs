@@ -1,0 +1,809 @@
+//! The Redis store: every room in one Redis, for any number of instances.
+//!
+//! It keeps the whole contract of [`Store`]. What has a place in a room's order goes through a lane; everything arrives
+//! on one subscriber; what is asked now and then takes a connection out of the pool for one call. It knows the domain
+//! and Redis; nobody else does. Time within a log and of leases is Redis's.
+//!
+//! What is kept, all names in `keys`: per room one string where the log stands (`meta`), one stream of entries (`log`),
+//! one hash of withdrawn messages, one of read marks, one of members and a set of them per instance; per client key and
+//! per sender's rate one string with an expiry. Beside the rooms: leases, claims, and a set of rooms per instance.
+
+mod dial;
+mod durability;
+mod fault;
+mod keys;
+mod lane;
+mod options;
+mod outlet;
+mod present;
+mod pulse;
+mod record;
+mod scripts;
+mod start;
+mod subscriber;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use redis::{Cmd, Pipeline, RedisError, Value};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+
+use super::{
+    After, Announcement, AppendError, Checked, Durability, FIRST_LEASE_MS, Feed, Health, Members, Page, PageSize,
+    Pending, RecordId, Refusal, Reset, Store, StoreError, Stored, cost,
+};
+use crate::domain::{Chain, Draft, Limits, Millis, Position, RoomId, Since, User, UserId};
+use dial::{Dialer, SharedDialer};
+use durability::Acknowledging;
+use fault::{AWAY_RETRY_MS, Fault};
+use keys::{Names, RoomNames};
+use lane::{Answering, CallError, Lanes, Shared};
+use outlet::Outlet;
+use present::Present;
+use pulse::{Pulse, Vitals};
+use scripts::Scripts;
+use subscriber::Subscriber;
+
+pub use options::{DurabilitySetting, Options, Password, Tls};
+pub use start::StartError;
+
+/// Members that one step of a sweep takes out of a room.
+const SWEEP_CHUNK: usize = 200;
+
+/// How long a claim to an ended instance holds; then another instance goes on with it.
+const CLAIM_MS: Millis = 30_000;
+
+/// Rooms that a sweep reads at a time.
+const SWEEP_ROOMS: usize = 500;
+
+/// One instance's connection to Redis.
+pub struct Redis {
+    dialer: SharedDialer,
+    names: Names,
+    scripts: Arc<Scripts>,
+    limits: Arc<Limits>,
+    lanes: Lanes,
+    subscriber: Subscriber,
+    outlet: Arc<Outlet>,
+    vitals: Arc<Vitals>,
+    acknowledging: Arc<Acknowledging>,
+    present: Arc<Mutex<Present>>,
+    pulse: AbortHandle,
+    guest_key: Option<String>,
+}
+
+/// What a store has in hand at a moment, for whoever measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gauges {
+    /// Connections of the pool, lent ones included.
+    pub connections: usize,
+    /// Of these, those that nobody uses.
+    pub idle_connections: usize,
+    /// Callers that wait for a connection.
+    pub waiting: usize,
+    /// Calls that wait in the lanes.
+    pub lane_calls: usize,
+    /// Bytes of them.
+    pub lane_bytes: usize,
+    /// Rooms that are subscribed.
+    pub subscriptions: usize,
+    /// Publications on their channels that weren't ours, since the start.
+    pub foreign_publications: u64,
+    /// Publications that a full feed dropped, since the start.
+    pub dropped_publications: u64,
+    /// Times that all connections were made again, since the start.
+    pub redials: u64,
+}
+
+/// An instance that is connected.
+pub struct Connected {
+    /// Its store.
+    pub store: Arc<Redis>,
+    /// What it receives.
+    pub feed: Feed,
+    /// The key for guest tokens that all instances share, where one was proposed.
+    pub guest_key: Option<String>,
+}
+
+impl Redis {
+    /// Connects an instance: waits for Redis as long as the options say, and proves that a message can be written, heard
+    /// and read. Dropping the store ends the feed and the subscriptions at once, as a crash would: its members are there
+    /// until its lease ends.
+    ///
+    /// Where a key for guest tokens is proposed, it is shared: kept in Redis, unless there is one.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn connect(
+        options: Options,
+        limits: Arc<Limits>,
+        proposed_key: Option<&str>,
+    ) -> Result<Connected, StartError> {
+        let names = Names::new(&options.prefix);
+        let scripts = Arc::new(Scripts::new());
+        let acknowledging = Arc::new(Acknowledging::new(options.durability));
+        let dialer = Arc::new(Dialer::new(options, lane::LANES)?);
+        let present = Present::new();
+        start::wait_for(&dialer, &names, &scripts, &acknowledging, present.instance()).await?;
+        let guest_key = match proposed_key {
+            Some(proposal) => Some(start::share_key(&dialer, &names, proposal).await?),
+            None => None,
+        };
+        let (outlet, feed) = Outlet::new();
+        let outlet = Arc::new(outlet);
+        let vitals = Arc::new(Vitals::new());
+        let suspect = Arc::new(Notify::new());
+        let subscriber =
+            Subscriber::start(Arc::clone(&dialer), names.clone(), Arc::clone(&outlet), Arc::clone(&suspect));
+        let lanes = Lanes::start(&Shared {
+            dialer: Arc::clone(&dialer),
+            scripts: Arc::clone(&scripts),
+            acknowledging: Arc::clone(&acknowledging),
+            suspect: Arc::clone(&suspect),
+        });
+        let pulse = Pulse {
+            dialer: Arc::clone(&dialer),
+            vitals: Arc::clone(&vitals),
+            acknowledging: Arc::clone(&acknowledging),
+            outlet: Arc::clone(&outlet),
+            suspect,
+        };
+        let pulse = tokio::spawn(pulse.run()).abort_handle();
+        let present = Arc::new(Mutex::new(present));
+        let store = Self {
+            dialer,
+            names,
+            scripts,
+            limits,
+            lanes,
+            subscriber,
+            outlet,
+            vitals,
+            acknowledging,
+            present,
+            pulse,
+            guest_key: guest_key.clone(),
+        };
+        Ok(Connected { store: Arc::new(store), feed, guest_key })
+    }
+
+    /// What it has in hand now.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let pool = self.dialer.pool_status();
+        let (lane_calls, lane_bytes) = self.lanes.depth();
+        let (subscriptions, foreign_publications) = self.subscriber.counts();
+        Gauges {
+            connections: pool.size,
+            idle_connections: pool.available,
+            waiting: pool.waiting,
+            lane_calls,
+            lane_bytes,
+            subscriptions,
+            foreign_publications,
+            dropped_publications: self.outlet.dropped(),
+            redials: self.dialer.epoch(),
+        }
+    }
+
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a lane's call comes to, for a call that has no other answer than that it was done.
+    fn done(&self, called: Result<Answering, StoreError>) -> Pending<()> {
+        match called {
+            Ok(answering) => {
+                let patience = self.dialer.options().response_timeout;
+                async move { answer(answering, patience).await.map(drop).map_err(StoreError::from) }.boxed()
+            }
+            Err(error) => std::future::ready(Err(error)).boxed(),
+        }
+    }
+
+    /// Refuses at once while Redis is away.
+    fn reachable(&self) -> Result<(), StoreError> {
+        if self.vitals.is_reachable() { Ok(()) } else { Err(StoreError::Unavailable { retry_ms: AWAY_RETRY_MS }) }
+    }
+
+    /// Asks something that has no place in an order.
+    fn ask<T: Send + 'static>(
+        &self,
+        pipeline: Pipeline,
+        read: impl FnOnce(Vec<Value>) -> Option<T> + Send + 'static,
+    ) -> Pending<T> {
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away)).boxed();
+        }
+        let cold = self.cold();
+        async move {
+            let answers = cold.ask(pipeline).await?;
+            read(answers).ok_or_else(|| {
+                tracing::error!("what is under a room's keys can't be read");
+                StoreError::Corrupt
+            })
+        }
+        .boxed()
+    }
+
+    fn cold(&self) -> Cold {
+        Cold { dialer: Arc::clone(&self.dialer), scripts: Arc::clone(&self.scripts) }
+    }
+
+    fn read_call(&self, room: &RoomNames) -> Cmd {
+        let mut call = self.scripts.read.call(3);
+        call.arg(room.meta()).arg(room.log()).arg(room.withdrawn()).arg(self.limits.history_idle_ms);
+        call
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.pulse.abort();
+    }
+}
+
+/// Waits for a lane's answer, but not for ever.
+async fn answer(answering: Answering, patience: Duration) -> Result<lane::Answer, CallError> {
+    match timeout(patience, answering).await {
+        Ok(Ok(answer)) => answer,
+        // Nobody knows what becomes of it.
+        Ok(Err(_)) | Err(_) => Err(CallError::Unknown(Fault::Connection.told())),
+    }
+}
+
+/// Calls on a connection that is taken out of the pool for one of them.
+struct Cold {
+    dialer: SharedDialer,
+    scripts: Arc<Scripts>,
+}
+
+impl Cold {
+    async fn ask(&self, mut pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+        let mut connection = self.dialer.checkout().await.map_err(|error| {
+            tracing::debug!(%error, "no connection to Redis");
+            StoreError::Unavailable { retry_ms: AWAY_RETRY_MS }
+        })?;
+        pipeline.ignore_errors();
+        for attempt in 0..2 {
+            let asked: Result<Vec<Result<Value, RedisError>>, _> = pipeline.query_async(&mut *connection).await;
+            let asked = asked.and_then(|answers| answers.into_iter().collect());
+            let error = match asked {
+                Ok(answers) => return Ok(answers),
+                Err(error) => error,
+            };
+            let fault = Fault::of(&error);
+            match fault {
+                Fault::NoScript if attempt == 0 => {
+                    let mut load = Pipeline::new();
+                    for script in self.scripts.all() {
+                        load.add_command(script.load()).ignore();
+                    }
+                    load.query_async::<()>(&mut *connection).await.map_err(|error| Fault::of(&error).told())?;
+                    continue;
+                }
+                Fault::WrongNode | Fault::Secrets => {
+                    self.dialer.redial(error.code().unwrap_or("refused"), false);
+                }
+                Fault::Foreign => tracing::error!(%error, "what is under a key can't be read"),
+                Fault::Connection | Fault::Busy | Fault::Full | Fault::NoScript => {
+                    tracing::debug!(%error, "Redis did not answer a call");
+                }
+            }
+            if fault == Fault::Connection {
+                // Not back into the pool: an answer may still come.
+                drop(deadpool_redis::Connection::take(connection));
+            }
+            return Err(match fault {
+                Fault::Connection => StoreError::Unavailable { retry_ms: AWAY_RETRY_MS },
+                other => other.told(),
+            });
+        }
+        Err(Fault::NoScript.told())
+    }
+}
+
+impl Store for Redis {
+    fn append(&self, room: &RoomId, draft: Draft) -> Pending<Stored, AppendError> {
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away.into())).boxed();
+        }
+        let limits = &self.limits;
+        let names = self.names.room(room);
+        let packed = record::pack(&draft);
+        let start = Chain::from_bits(rand::random());
+        let interval_us = 1_000_000.0 / limits.sends_per_second.max(1) as f64;
+        let mut call = self.scripts.append.call(6);
+        call.arg(names.meta())
+            .arg(names.log())
+            .arg(names.withdrawn())
+            .arg(names.marks())
+            .arg(names.key(&draft.user.id, &draft.key))
+            .arg(names.rate(&draft.user.id))
+            .arg(&start.hex())
+            .arg(packed.digest.as_str())
+            .arg(packed.content)
+            .arg(packed.text)
+            .arg(packed.cost)
+            .arg(draft.user.id.as_str())
+            .arg(packed.kind.to_string())
+            .arg(packed.target)
+            .arg(names.channel())
+            .arg(interval_us)
+            .arg(interval_us * limits.send_burst.max(1) as f64)
+            .arg(limits.key_window_ms)
+            .arg(limits.history_idle_ms)
+            .arg(limits.history_entries)
+            .arg(limits.history_bytes);
+        let answering = match self.lanes.call(room, call, true) {
+            Ok(answering) => answering,
+            Err(StoreError::Overloaded { retry_ms }) => {
+                return std::future::ready(Err(Refusal::Overloaded { retry_ms }.into())).boxed();
+            }
+            Err(other) => return std::future::ready(Err(other.into())).boxed(),
+        };
+        let patience = self.dialer.options().response_timeout;
+        async move {
+            match answer(answering, patience).await {
+                Ok(lane::Answer { value, durability }) => appended(value, durability),
+                Err(CallError::NotDone(StoreError::Overloaded { retry_ms })) => {
+                    Err(Refusal::Overloaded { retry_ms }.into())
+                }
+                Err(CallError::NotDone(error) | CallError::Unknown(error)) => Err(error.into()),
+            }
+        }
+        .boxed()
+    }
+
+    fn read_after(&self, room: &RoomId, since: Since, page: PageSize, newest: PageSize) -> Pending<After> {
+        let mut call = self.read_call(&self.names.room(room));
+        call.arg("after").arg(since.offset).arg(since.chain.map(|chain| chain.to_string()).unwrap_or_default());
+        for size in [page, newest] {
+            call.arg(size.entries).arg(size.bytes);
+        }
+        self.ask(one(call), move |answers| {
+            let (verdict, entries) = read(answers)?;
+            Some(match verdict {
+                None => After::Continued(fit(entries, page, false)),
+                Some(reset) => After::Reset(reset, fit(entries, newest, true)),
+            })
+        })
+    }
+
+    fn read_before(&self, room: &RoomId, before: Option<u64>, page: PageSize) -> Pending<Page> {
+        let mut call = self.read_call(&self.names.room(room));
+        call.arg("before").arg(before.map(|before| before.to_string()).unwrap_or_default()).arg("");
+        call.arg(page.entries).arg(page.bytes).arg(0).arg(0);
+        self.ask(one(call), move |answers| Some(fit(read(answers)?.1, page, true)))
+    }
+
+    fn check(&self, rooms: Vec<RoomId>) -> Pending<Vec<Checked>> {
+        self.outlet.tell_interrupted();
+        let mut pipeline = Pipeline::with_capacity(1 + 2 * rooms.len());
+        pipeline.cmd("TIME");
+        for room in &rooms {
+            let names = self.names.room(room);
+            pipeline.cmd("GET").arg(names.meta());
+            pipeline.cmd("HLEN").arg(names.members());
+        }
+        let idle_ms = self.limits.history_idle_ms;
+        self.ask(pipeline, move |answers| {
+            let mut answers = answers.into_iter();
+            let now = time(&answers.next()?)?;
+            let mut checked = Vec::with_capacity(rooms.len());
+            while let (Some(meta), Some(members)) = (answers.next(), answers.next()) {
+                let position = Meta::of(&meta)?.filter(|meta| !meta.has_ended(now, idle_ms));
+                checked.push(Checked {
+                    position: position.map_or(Position::ZERO, |meta| meta.top),
+                    members: integer(&members)?,
+                });
+            }
+            Some(checked)
+        })
+    }
+
+    fn subscribe(&self, room: &RoomId) -> Pending<()> {
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away)).boxed();
+        }
+        self.confirmed(self.subscriber.subscribe(room))
+    }
+
+    fn unsubscribe(&self, room: &RoomId) -> Pending<()> {
+        self.confirmed(self.subscriber.unsubscribe(room))
+    }
+
+    fn announce(&self, room: &RoomId, announcement: Announcement) {
+        self.outlet.tell_interrupted();
+        if self.reachable().is_err() {
+            return;
+        }
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(self.names.room(room).channel()).arg(record::announcement(&announcement));
+        if self.lanes.tell(room, publish).is_err() {
+            tracing::debug!("an announcement was dropped: the lane is full");
+        }
+    }
+
+    fn mark_read(&self, room: &RoomId, user: &UserId, offset: u64, origin: u64) -> Pending<()> {
+        let names = self.names.room(room);
+        let mut call = self.scripts.mark.call(2);
+        call.arg(names.meta()).arg(names.marks()).arg(self.limits.history_idle_ms).arg(names.channel());
+        call.arg(user.as_str()).arg(offset).arg(origin);
+        self.done(self.reachable().and_then(|()| self.lanes.call(room, call, false)))
+    }
+
+    fn read_mark(&self, room: &RoomId, user: &UserId) -> Pending<u64> {
+        let names = self.names.room(room);
+        let mut pipeline = Pipeline::new();
+        pipeline.cmd("TIME");
+        pipeline.cmd("GET").arg(names.meta());
+        pipeline.cmd("HGET").arg(names.marks()).arg(user.as_str());
+        let idle_ms = self.limits.history_idle_ms;
+        self.ask(pipeline, move |answers| {
+            let [now, meta, mark] = &answers[..] else { return None };
+            let has_ended = match Meta::of(meta)? {
+                Some(meta) => meta.has_ended(time(now)?, idle_ms),
+                None => false,
+            };
+            match mark {
+                Value::Nil => Some(0),
+                _ if has_ended => Some(0),
+                mark => integer(mark),
+            }
+        })
+    }
+
+    fn enter(&self, room: &RoomId, user: &User) -> Pending<()> {
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away)).boxed();
+        }
+        let names = self.names.room(room);
+        // Held until everything is in its place.
+        let mut present = self.present();
+        if !present.is_leased() {
+            let mut first = self.scripts.renew.call(1);
+            first.arg(self.names.leases()).arg(present.instance()).arg(FIRST_LEASE_MS).arg("first");
+            if let Err(error) = self.lanes.tell(room, first) {
+                return std::future::ready(Err(error)).boxed();
+            }
+        }
+        if present.enter(room, &user.id) {
+            let mut list = redis::cmd("SADD");
+            list.arg(self.names.rooms_of(present.instance())).arg(room.as_str());
+            if let Err(error) = self.lanes.tell(room, list) {
+                present.leave(room, &user.id);
+                return std::future::ready(Err(error)).boxed();
+            }
+        }
+        let mut call = self.scripts.enter.call(2);
+        call.arg(names.members()).arg(names.members_on(present.instance()));
+        call.arg(names.channel()).arg(present.instance()).arg(user.id.as_str()).arg(user.name.as_str());
+        self.done(self.lanes.call(room, call, false))
+    }
+
+    fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()> {
+        let names = self.names.room(room);
+        let mut present = self.present();
+        let was_last = present.leave(room, user);
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away)).boxed();
+        }
+        let mut call = self.scripts.leave.call(2);
+        call.arg(names.members()).arg(names.members_on(present.instance()));
+        call.arg(names.channel()).arg(present.instance()).arg(user.as_str()).arg(1);
+        let left = self.lanes.call(room, call, false);
+        if was_last {
+            let mut unlist = redis::cmd("SREM");
+            unlist.arg(self.names.rooms_of(present.instance())).arg(room.as_str());
+            // One room too many in the list costs a sweep one step.
+            let _ = self.lanes.tell(room, unlist);
+        }
+        self.done(left)
+    }
+
+    fn members(&self, room: &RoomId, most: usize) -> Pending<Members> {
+        let mut call = self.scripts.members.call(1);
+        call.arg(self.names.room(room).members()).arg(most);
+        self.ask(one(call), |answers| {
+            let Value::Array(answer) = answers.into_iter().next()? else { return None };
+            let (count, rest) = answer.split_first()?;
+            let count = integer(count)?;
+            if rest.is_empty() && count > 0 {
+                return Some(Members { list: None, count });
+            }
+            let members = rest.chunks_exact(2).map(|pair| record::member(bytes(&pair[0])?, bytes(&pair[1])?));
+            let mut list: Vec<User> = members.collect::<Option<_>>()?;
+            list.sort_by(|a, b| a.id.cmp(&b.id));
+            Some(Members { list: Some(list), count })
+        })
+    }
+
+    fn renew_lease(&self, for_ms: Millis) -> Pending<()> {
+        self.outlet.tell_interrupted();
+        let (instance, leased) = {
+            let present = self.present();
+            (present.instance().to_owned(), present.is_leased())
+        };
+        let mut renew = self.scripts.renew.call(1);
+        renew.arg(self.names.leases()).arg(&instance).arg(for_ms).arg(if leased { "" } else { "new" });
+        let mut pipeline = one(renew);
+        if self.acknowledging.waits() {
+            // An instance that only reads would never notice a failover otherwise.
+            pipeline.cmd("WAIT").arg(1).arg(self.dialer.options().wait_timeout.as_millis() as u64);
+        }
+        if let Some(key) = &self.guest_key {
+            // After a flush, whoever holds it sets it again.
+            let mut keep = redis::cmd("SET");
+            keep.arg(self.names.guest_key()).arg(key).arg("NX");
+            pipeline.add_command(keep);
+        }
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away)).boxed();
+        }
+        let cold = self.cold();
+        let waited = self.acknowledging.waits();
+        let (present, acknowledging) = (Arc::clone(&self.present), Arc::clone(&self.acknowledging));
+        let (outlet, leases) = (Arc::clone(&self.outlet), self.names.leases());
+        let again = self.scripts.renew.call(1);
+        async move {
+            let answers = cold.ask(pipeline).await?;
+            match answers.get(1).filter(|_| waited) {
+                Some(Value::Int(0)) if acknowledging.unconfirmed() => {
+                    cold.dialer.redial("replicas don't confirm", true);
+                }
+                Some(Value::Int(1..)) => acknowledging.confirmed(),
+                _ => {}
+            }
+            let lock = || present.lock().unwrap_or_else(PoisonError::into_inner);
+            let lost = matches!(answers.first(), Some(Value::Int(0)));
+            if !lost {
+                lock().lease();
+                return Ok(());
+            }
+            tracing::warn!("this instance's lease is gone, and its members with it; they enter again");
+            let instance = {
+                let mut present = lock();
+                if present.instance() == instance {
+                    present.lose_lease();
+                }
+                present.lease();
+                present.instance().to_owned()
+            };
+            let mut again = again;
+            again.arg(leases).arg(instance).arg(for_ms).arg("new");
+            cold.ask(one(again)).await?;
+            // Member counts don't agree now: whoever checks enters its members again.
+            outlet.interrupt();
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn sweep(&self) -> Pending<usize> {
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away)).boxed();
+        }
+        let cold = self.cold();
+        let names = self.names.clone();
+        async move {
+            let mut claimed = 0;
+            loop {
+                let mut claim = cold.scripts.claim.call(2);
+                claim.arg(names.leases()).arg(names.claims()).arg(CLAIM_MS);
+                let answers = cold.ask(one(claim)).await?;
+                let Some(Value::Array(answer)) = answers.first() else { return Err(StoreError::Corrupt) };
+                let [instance, first] = &answer[..] else { return Ok(claimed) };
+                let instance =
+                    bytes(instance).and_then(|id| std::str::from_utf8(id).ok()).ok_or(StoreError::Corrupt)?;
+                cold.sweep_instance(&names, instance).await?;
+                claimed += usize::from(*first == Value::Int(1));
+            }
+        }
+        .boxed()
+    }
+
+    fn keep(&self, id: RecordId, record: Vec<u8>, for_ms: Millis) -> Pending<()> {
+        let mut set = redis::cmd("SET");
+        set.arg(self.names.record(id)).arg(record).arg("PX").arg(for_ms.max(1));
+        self.done(self.reachable().and_then(|()| self.lanes.call(&id, set, false)))
+    }
+
+    fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.names.record(id));
+        self.ask(one(get), |answers| match answers.into_iter().next()? {
+            Value::Nil => Some(None),
+            record => Some(Some(bytes(&record)?.to_vec())),
+        })
+    }
+
+    fn durability(&self) -> Durability {
+        self.acknowledging.means()
+    }
+
+    fn health(&self) -> Health {
+        self.vitals.health()
+    }
+}
+
+impl Redis {
+    fn confirmed(&self, answer: oneshot::Receiver<Result<(), StoreError>>) -> Pending<()> {
+        let patience = self.dialer.options().response_timeout;
+        async move {
+            let away = StoreError::Unavailable { retry_ms: AWAY_RETRY_MS };
+            timeout(patience, answer).await.map_err(|_| away)?.map_err(|_| away)?
+        }
+        .boxed()
+    }
+}
+
+impl Cold {
+    /// Takes the members of an ended instance out of every room it was in.
+    async fn sweep_instance(&self, names: &Names, instance: &str) -> Result<(), StoreError> {
+        let rooms = names.rooms_of(instance);
+        loop {
+            let mut some = redis::cmd("SRANDMEMBER");
+            some.arg(&rooms).arg(SWEEP_ROOMS);
+            let answers = self.ask(one(some)).await?;
+            let Some(Value::Array(some)) = answers.first() else { return Err(StoreError::Corrupt) };
+            if some.is_empty() {
+                break;
+            }
+            for room in some {
+                let name = bytes(room).and_then(|name| std::str::from_utf8(name).ok());
+                if let Some(room) = name.and_then(|name| RoomId::parse(name, record::LONGEST_NAME).ok()) {
+                    self.sweep_room(&names.room(&room), instance).await?;
+                }
+                let mut swept = redis::cmd("SREM");
+                swept.arg(&rooms).arg(bytes(room).unwrap_or_default());
+                self.ask(one(swept)).await?;
+            }
+        }
+        let mut done = redis::cmd("ZREM");
+        done.arg(names.claims()).arg(instance);
+        self.ask(one(done)).await.map(drop)
+    }
+
+    async fn sweep_room(&self, room: &RoomNames, instance: &str) -> Result<(), StoreError> {
+        loop {
+            let mut call = self.scripts.leave.call(2);
+            call.arg(room.members()).arg(room.members_on(instance));
+            call.arg(room.channel()).arg(instance).arg("").arg(SWEEP_CHUNK);
+            match self.ask(one(call)).await?.first() {
+                Some(Value::Int(0)) => return Ok(()),
+                Some(Value::Int(_)) => {}
+                _ => return Err(StoreError::Corrupt),
+            }
+        }
+    }
+}
+
+fn one(command: Cmd) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(1);
+    pipeline.add_command(command);
+    pipeline
+}
+
+/// Reads the answer of the script that appends.
+fn appended(value: Value, durability: Durability) -> Result<Stored, AppendError> {
+    let read = || {
+        let Value::Array(answer) = value else { return None };
+        let position = || Some(Position { offset: integer(answer.get(1)?)?, chain: chain(answer.get(2)?)? });
+        let stored = |duplicate| {
+            let (position, at) = (position()?, integer(answer.get(3)?)?);
+            Some(Ok(Stored { position, at, durability, duplicate }))
+        };
+        match bytes(answer.first()?)? {
+            b"S" => stored(false),
+            b"D" => stored(true),
+            b"C" => Some(Err(Refusal::KeyConflict { position: position()? })),
+            b"R" => Some(Err(Refusal::RateLimited { retry_ms: integer(answer.get(1)?)? })),
+            b"N" => Some(Err(Refusal::NotFound)),
+            b"F" => Some(Err(Refusal::Forbidden)),
+            _ => None,
+        }
+    };
+    read().ok_or(AppendError::Unknown(StoreError::Corrupt))?.map_err(AppendError::from)
+}
+
+/// Reads the answer of the script that reads: why the log doesn't continue, if it doesn't, and a page.
+fn read(answers: Vec<Value>) -> Option<(Option<Reset>, Page)> {
+    let Value::Array(answer) = answers.into_iter().next()? else { return None };
+    let [verdict, offset, top_chain, oldest, pairs @ ..] = &answer[..] else { return None };
+    let verdict = match bytes(verdict)? {
+        b"C" => None,
+        b"T" => Some(Reset::Trimmed),
+        b"D" => Some(Reset::Diverged),
+        b"L" => Some(Reset::Lost),
+        _ => return None,
+    };
+    let top = match integer(offset)? {
+        0 => Position::ZERO,
+        offset => Position { offset, chain: chain(top_chain)? },
+    };
+    let entries = pairs.chunks_exact(2).map(|pair| record::paged(bytes(&pair[0])?, bytes(&pair[1])?).map(Arc::new));
+    let entries: Vec<_> = entries.collect::<Option<_>>()?;
+    // A log without a hole, whose chain is one.
+    let contiguous =
+        entries.windows(2).all(|pair| pair[1].offset == pair[0].offset + 1 && pair[1].prev == pair[0].chain);
+    let ends_at_top = entries.last().is_none_or(|last| last.offset != top.offset || last.chain == top.chain);
+    (contiguous && ends_at_top).then_some((verdict, Page { entries, top, oldest: integer(oldest)? }))
+}
+
+/// Cuts a page to its size, which the script can only estimate: withdrawn texts count for less.
+fn fit(mut page: Page, size: PageSize, from_the_end: bool) -> Page {
+    let mut total = 0;
+    let fits = |entry: &Arc<crate::domain::Entry>| {
+        total += cost(entry);
+        total <= size.bytes
+    };
+    if from_the_end {
+        let fitting = page.entries.iter().rev().take_while({
+            let mut fits = fits;
+            move |entry| fits(entry)
+        });
+        let fitting = fitting.count().max(1).min(page.entries.len());
+        page.entries.drain(..page.entries.len() - fitting);
+    } else {
+        let mut fits = fits;
+        let fitting = page.entries.iter().take_while(|entry| fits(entry)).count().max(1);
+        page.entries.truncate(fitting);
+    }
+    page
+}
+
+/// The parts of a room's meta that are read outside the scripts.
+struct Meta {
+    top: Position,
+    at: Millis,
+}
+
+impl Meta {
+    /// `None` outside where it isn't ours, inside where there is none.
+    #[expect(clippy::option_option, reason = "no log is something else than a broken one")]
+    fn of(value: &Value) -> Option<Option<Self>> {
+        if *value == Value::Nil {
+            return Some(None);
+        }
+        let mut fields = std::str::from_utf8(bytes(value)?).ok()?.split(' ');
+        let offset = fields.next()?.parse().ok()?;
+        let chain = Chain::parse(fields.next()?)?;
+        let at = fields.nth(1)?.parse().ok()?;
+        Some(Some(Self { top: Position { offset, chain }, at }))
+    }
+
+    const fn has_ended(&self, now: Millis, idle_ms: Millis) -> bool {
+        now.saturating_sub(self.at) >= idle_ms
+    }
+}
+
+/// Redis's clock.
+fn time(value: &Value) -> Option<Millis> {
+    let Value::Array(parts) = value else { return None };
+    let [seconds, micros] = &parts[..] else { return None };
+    Some(integer(seconds)? * 1_000 + integer(micros)? / 1_000)
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
+/// A number, also one that Lua gave as text.
+fn integer(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        other => std::str::from_utf8(bytes(other)?).ok()?.parse().ok(),
+    }
+}
+
+fn chain(value: &Value) -> Option<Chain> {
+    Chain::parse(std::str::from_utf8(bytes(value)?).ok()?)
+}

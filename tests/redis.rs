@@ -1,0 +1,138 @@
+//! Several instances over one Redis: what clients of different instances see of each other.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
+
+mod common;
+#[path = "common/redis.rs"]
+mod redis_server;
+
+use common::{Raw, TestApp};
+use redis_server::RedisServer;
+use serde_json::{Value, json};
+
+/// Instances over one Redis.
+async fn instances<const N: usize>(redis: &RedisServer, settings: &[(&str, &str)]) -> [TestApp; N] {
+    let url = redis.url();
+    let mut all = Vec::new();
+    for _ in 0..N {
+        let mut settings = settings.to_vec();
+        settings.push(("STORE__URL", &url));
+        all.push(TestApp::with(&settings).await);
+    }
+    all.try_into().unwrap_or_else(|_| unreachable!("as many as were asked for"))
+}
+
+async fn send(client: &mut Raw, key: &str, text: &str) -> Value {
+    client.say(&json!({"type": "send", "id": 9, "room": "r", "key": key, "text": text})).await;
+    client.hear_type("sent").await
+}
+
+#[tokio::test]
+async fn every_message_reaches_the_clients_of_every_instance_in_one_order() {
+    let redis = RedisServer::start().await;
+    let apps: [TestApp; 3] = instances(&redis, &[]).await;
+    let mut clients = Vec::new();
+    for (number, app) in apps.iter().enumerate() {
+        clients.push(app.member(&format!("User {number}"), "r").await);
+    }
+    for number in 0..20 {
+        for (of, client) in clients.iter_mut().enumerate() {
+            let command = json!({"type": "send", "id": 9, "room": "r", "key": format!("{of}-{number}"), "text": "hi"});
+            client.say(&command).await;
+        }
+    }
+    let mut seen: Vec<Vec<(u64, String, String)>> = Vec::new();
+    for client in &mut clients {
+        let mut messages = Vec::new();
+        while messages.len() < 60 {
+            let heard = client.hear().await;
+            assert_ne!(heard["type"], "error", "{heard}");
+            if heard["type"] == "message" {
+                let text = |name: &str| heard[name].as_str().unwrap().to_owned();
+                messages.push((heard["offset"].as_u64().unwrap(), text("chain"), text("key")));
+            }
+        }
+        seen.push(messages);
+    }
+    assert_eq!(seen[0].iter().map(|(offset, ..)| *offset).collect::<Vec<_>>(), (1..=60).collect::<Vec<_>>());
+    assert!(seen.iter().all(|messages| *messages == seen[0]));
+}
+
+#[tokio::test]
+async fn a_client_resumes_on_another_instance_where_it_was() {
+    let redis = RedisServer::start().await;
+    let [one, two] = instances(&redis, &[]).await;
+    let mut stays = one.member("Stays", "r").await;
+    let mut moves = one.websocket().await;
+    moves.say(&json!({"type": "hello", "id": 1, "name": "Moves"})).await;
+    let token = moves.hear_type("welcome").await["token"].clone();
+    moves.say(&json!({"type": "join", "id": 2, "room": "r"})).await;
+    moves.hear_type("joined").await;
+    send(&mut stays, "k1", "one").await;
+    let seen = moves.hear_type("message").await;
+    drop(moves);
+    for key in ["k2", "k3"] {
+        send(&mut stays, key, "missed").await;
+    }
+    let mut moved = two.websocket().await;
+    moved.say(&json!({"type": "hello", "id": 1, "name": "Moves", "token": token})).await;
+    assert_eq!(moved.hear_type("welcome").await["user"]["name"], "Moves");
+    let since = json!({"offset": seen["offset"], "chain": seen["chain"]});
+    moved.say(&json!({"type": "join", "id": 2, "room": "r", "since": since})).await;
+    let joined = moved.hear_type("joined").await;
+    assert_eq!(joined["recovered"], true);
+    let keys: Vec<_> = joined["entries"].as_array().unwrap().iter().map(|entry| entry["key"].clone()).collect();
+    assert_eq!(keys, ["k2", "k3"]);
+    send(&mut stays, "k4", "live").await;
+    assert_eq!(moved.hear_type("message").await["key"], "k4");
+}
+
+#[tokio::test]
+async fn a_retry_on_another_instance_is_one_message() {
+    let redis = RedisServer::start().await;
+    let [one, two] = instances(&redis, &[]).await;
+    let mut first = one.websocket().await;
+    first.say(&json!({"type": "hello", "id": 1, "name": "Ada"})).await;
+    let token = first.hear_type("welcome").await["token"].clone();
+    let mut second = two.websocket().await;
+    second.say(&json!({"type": "hello", "id": 1, "name": "Ada", "token": token})).await;
+    second.hear_type("welcome").await;
+    for client in [&mut first, &mut second] {
+        client.say(&json!({"type": "join", "id": 2, "room": "r"})).await;
+        client.hear_type("joined").await;
+    }
+    let (stored, again) = tokio::join!(send(&mut first, "same", "once"), send(&mut second, "same", "once"));
+    assert_eq!(stored["position"], again["position"]);
+    assert_ne!(stored["duplicate"], again["duplicate"]);
+    assert_eq!(stored["durability"], "stored");
+}
+
+#[tokio::test]
+async fn members_of_all_instances_are_seen_to_come_and_go_once() {
+    let redis = RedisServer::start().await;
+    let [one, two, three] = instances(&redis, &[("PRESENCE__GRACE_MS", "200"), ("PRESENCE__COALESCE_MS", "1")]).await;
+    let mut watcher = one.member("Watcher", "r").await;
+    let mut ada = two.signed_in("Ada").await;
+    ada.say(&json!({"type": "join", "id": 2, "room": "r"})).await;
+    let joined = ada.hear_type("joined").await;
+    assert_eq!(joined["member_count"], 2);
+    let came = watcher.hear_type("presence").await;
+    assert_eq!((&came["joined"][0]["name"], &came["member_count"]), (&json!("Ada"), &json!(2)));
+    let bo = three.member("Bo", "r").await;
+    assert_eq!(watcher.hear_type("presence").await["joined"][0]["name"], "Bo");
+    assert_eq!(ada.hear_type("presence").await["joined"][0]["name"], "Bo");
+    drop(bo);
+    for client in [&mut watcher, &mut ada] {
+        let gone = client.hear_type("presence").await;
+        assert_eq!((&gone["left"][0]["name"], &gone["member_count"]), (&json!("Bo"), &json!(2)));
+    }
+}
+
+#[tokio::test]
+async fn typing_and_read_marks_reach_the_other_instances() {
+    let redis = RedisServer::start().await;
+    let [one, two] = instances(&redis, &[]).await;
+    let mut ada = one.member("Ada", "r").await;
+    let mut bo = two.member("Bo", "r").await;
+    ada.say(&json!({"type": "typing", "room": "r"})).await;
+    assert_eq!(bo.hear_type("typing").await["user"]["name"], "Ada");
+}
