@@ -136,7 +136,8 @@ impl World {
             let mut world = world.borrow_mut();
             for entry in page.entries {
                 let Body::Message { text: Text::Kept(text), .. } = &entry.body else { panic!("{entry:?}") };
-                let seen = Seen { at: at(entry.position()), key: entry.key.as_str().to_owned(), text: text.to_string() };
+                let seen =
+                    Seen { at: at(entry.position()), key: entry.key.as_str().to_owned(), text: text.to_string() };
                 world.observe(room, What::Kept(seen));
             }
             world.observe(room, What::Top(at(page.top)));
