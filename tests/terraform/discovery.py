@@ -56,6 +56,7 @@ ONLY_TERRAFORM = {
     "force_delete",
     "force_destroy",
     "delete_default_routes_on_create",
+    "update_on_creation_fail",
 }
 """Arguments that never reach the API, or only as a part of the URL."""
 

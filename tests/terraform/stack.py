@@ -114,6 +114,18 @@ class Stack:
         assert done.code == 0, done.why
         return done
 
+    def apply_through_faults(self):
+        """Applies with every create failing once, until nothing fails any more; then it has to be settled."""
+        self.project.fail_each_create_once = True
+        applies = 1
+        while (done := self.try_apply()).code != 0:
+            assert "injected fault" in done.flat, done.why[-3000:]
+            applies += 1
+            assert applies < 40, "the stack never settles"
+        self.assert_settled()
+        assert len(self.project.failed) == len(self.project.order("create")), "not every create has failed once"
+        self.project.fail_each_create_once = False
+
     def apply_planned(self):
         """Applies what `plan` has just planned."""
         done = self.terraform("apply", f"-state={self.scratch}/terraform.tfstate", str(self.scratch / "plan"))

@@ -6,6 +6,7 @@ import tarfile
 import pytest
 
 import stacks
+from stack import left_over
 
 GCLOUD = """#!/bin/sh
 # Writes down each call; answers as the real one would after a build.
@@ -103,6 +104,16 @@ def test_an_image_that_was_pushed_before_the_apply_broke_off_isnt_built_again(bu
     (tmp_path / "built").touch()
     building.apply()
     assert building.calls("builds submit") == []
+
+
+def test_every_create_may_fail_once_and_applying_again_ends_it(building):
+    building.variables |= {"public": False, "invokers": ["group:team@example.com"], "egress": "direct"}
+    building.apply_through_faults()
+    assert len(building.calls("builds submit")) == 1
+    building.try_destroy()
+    building.project.sleep(3600)
+    building.destroy()
+    assert left_over(building.project) == []
 
 
 def test_a_missing_gcloud_is_said_in_plain_words(building, tmp_path):

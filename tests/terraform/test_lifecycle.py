@@ -34,6 +34,15 @@ def test_a_stack_is_applied_settles_and_is_destroyed_at_the_first_try(offered, o
     assert stack.state()["resources"] == []
 
 
+def test_a_destroyed_stack_can_be_made_again_under_the_same_names(offered):
+    stack = offered(stacks.PRIVATE_ACCESS)
+    for _ in range(2):
+        stack.apply()
+        stack.assert_settled()
+        stack.destroy()
+        assert left_over(stack.project) == []
+
+
 @pytest.mark.parametrize("offer", stacks.ALL, ids=lambda offer: offer.name)
 def test_a_stack_also_plans_with_the_older_provider(offered, offer):
     stack = offered(offer, version=OLD)

@@ -62,7 +62,8 @@ resource "google_compute_global_address" "private_services" {
 }
 
 # ABANDON: Google refuses to take the peering down for hours after the last Redis instance is gone; it goes with the
-# network instead.
+# network instead. Where a network of the same name had one before, Google may still know it and refuses to make it anew, so
+# it is updated then.
 resource "google_service_networking_connection" "private_services" {
   count = local.create && var.private_services_cidr != null ? 1 : 0
 
@@ -70,4 +71,5 @@ resource "google_service_networking_connection" "private_services" {
   service                 = "servicenetworking.googleapis.com"
   reserved_peering_ranges = [google_compute_global_address.private_services[0].name]
   deletion_policy         = "ABANDON"
+  update_on_creation_fail = true
 }

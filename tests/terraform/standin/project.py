@@ -28,6 +28,7 @@ CHOSEN = (
     "member",
     "create_duration",
     "destroy_duration",
+    "triggers",
 )
 """Arguments that tell one object from another before it has a name."""
 
@@ -97,7 +98,8 @@ class Project:
 
     def inject(self, type_name, values):
         """Raises where a fault was planned for this create. Recognises a second attempt by what the caller chose."""
-        key = " ".join([type_name, *(f"{name}={values[name]}" for name in CHOSEN if isinstance(values.get(name), str))])
+        chosen = [f"{name}={values[name]}" for name in CHOSEN if isinstance(values.get(name), (str, dict))]
+        key = " ".join([type_name, *chosen])
         if self.faults.get(type_name, 0) > 0:
             self.faults[type_name] -= 1
         elif not self.fail_each_create_once or key in self.failed:

@@ -38,6 +38,18 @@ def delete_network(project, values):
         )
 
 
+REMEMBERED_S = 10**9
+"""How long Google remembers the peering of a network that is gone: as long as any test lasts."""
+
+
+def forget_peering(project, values):
+    """An abandoned peering goes with its network; Google remembers it for the next network of that name."""
+    name = values["name"]
+    if any(tail(peering["network"]) == name for peering in project.of("google_service_networking_connection")):
+        project.linger(f"peering {name}", REMEMBERED_S)
+    project.forget("google_service_networking_connection", lambda peering: tail(peering["network"]) == name)
+
+
 NETWORK = Rules(
     identity="projects/{project}/global/networks/{name}",
     api="compute.googleapis.com",
@@ -48,10 +60,7 @@ NETWORK = Rules(
     ranges={"mtu": (1300, 8896)},
     compute=compute_network,
     check_delete=delete_network,
-    # An abandoned peering goes with its network.
-    cascade=lambda project, values: project.forget(
-        "google_service_networking_connection", lambda peering: tail(peering["network"]) == values["name"]
-    ),
+    cascade=forget_peering,
 )
 
 
@@ -132,6 +141,8 @@ def check_peering(project, values):
     for name in values["reserved_peering_ranges"]:
         if name not in reserved:
             raise Refused(f"Error 400: the allocated range '{name}' was not found")
+    if project.lingering(f"peering {tail(values['network'])}") and not values.get("update_on_creation_fail"):
+        raise Refused("Error 400: Cannot modify allocated ranges in CreateConnection. Please use UpdateConnection.")
 
 
 def delete_peering(project, values):
