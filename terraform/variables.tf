@@ -407,7 +407,7 @@ variable "traffic" {
 # ---- store -----------------------------------------------------------------------------------------------------------
 
 variable "redis" {
-  description = "Memorystore for Redis. `name`: null is that of the stack. `tier`: null follows the profile. `auth`: `on`; `off`; `rotating`, a step of rotating the password (see modules/secrets). `zone`: where the primary starts (null: Google chooses). `reserved_ip_range`: a free /29 (direct peering) or the name of an allocated range (private service access). `snapshot_hours`: how often a copy goes to disk (1, 6, 12, 24; null: never). `sockets_per_instance`: connections one instance opens at most."
+  description = "Memorystore for Redis. `name`: null is that of the stack. `tier`: null follows the profile. `auth`: `on`; `off`; `rotating`, a step of rotating the password (see modules/secrets). `zone`: where the primary starts (null: Google chooses). `reserved_ip_range`: a free /29 (direct peering) or the name of an allocated range (private service access). `snapshot_hours`: how often a copy goes to disk (1, 6, 12, 24; null: never). `sockets_per_instance`: connections to reckon with for one instance: the program opens 13 at most, the rest is for those of a failover that Redis hasn't given up yet."
   type = object({
     name                 = optional(string)
     tier                 = optional(string)
@@ -467,8 +467,8 @@ variable "redis" {
     error_message = "redis.snapshot_hours: allowed are null, 1, 6, 12 and 24."
   }
   validation {
-    condition     = var.redis.sockets_per_instance >= 3 && var.redis.sockets_per_instance <= 1000 && floor(var.redis.sockets_per_instance) == var.redis.sockets_per_instance
-    error_message = "redis.sockets_per_instance: allowed are whole numbers from 3 (append, subscribe, ask) to 1000."
+    condition     = var.redis.sockets_per_instance >= 13 && var.redis.sockets_per_instance <= 1000 && floor(var.redis.sockets_per_instance) == var.redis.sockets_per_instance
+    error_message = "redis.sockets_per_instance: allowed are whole numbers from 13 (what the program opens at most: 4 to append, 8 to ask, 1 to listen) to 1000."
   }
 }
 
