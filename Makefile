@@ -54,3 +54,27 @@ screenshots: ## Take pictures of the page in its states
 .PHONY: image
 image: ## Build the container image with whatever engine the machine has
 	docker build --tag confab:local .
+
+.PHONY: local-up
+local-up: ## The cloud on this machine: instances, Redis with a replica, the front; LOCAL_RUNTIME picks on what
+	@k8s-local/local up
+
+.PHONY: local-down
+local-down: ## Take it down; nothing is left
+	@k8s-local/local down
+
+.PHONY: local-status
+local-status: ## What of it runs
+	@k8s-local/local status
+
+.PHONY: local-logs
+local-logs: ## The end of all its logs
+	@k8s-local/local logs
+
+.PHONY: local-open
+local-open: ## Open its page
+	@k8s-local/local open
+
+.PHONY: local-smoke
+local-smoke: ## Check that it does what it is for
+	@k8s-local/local smoke

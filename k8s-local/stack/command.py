@@ -1,0 +1,156 @@
+"""The command line: which runtime, and what to do with it. Exit codes: 0 done, 1 it didn't work, 2 wrong use, 130 Ctrl-C."""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import time
+import webbrowser
+
+from . import settings as stack_settings, smoke
+from .native import Native
+from .problem import Problem, of_the_machine
+
+LOCKED_WITHIN_S = 120
+
+
+def runtimes(settings):
+    return {runtime.name: runtime for runtime in (Native(settings),)}
+
+
+def pick(settings):
+    """The runtime that is asked for, or the first that this machine has."""
+    known = runtimes(settings)
+    if settings.runtime != "auto":
+        runtime = known[settings.runtime]
+        missing = runtime.missing()
+        if missing:
+            raise Problem(f"LOCAL_RUNTIME={settings.runtime}: {missing}")
+        print(f"local: {runtime.name}, as LOCAL_RUNTIME says")
+        return runtime
+    reasons = []
+    for runtime in known.values():
+        missing = runtime.missing()
+        if missing is None:
+            why = f" ({'; '.join(reasons)})" if reasons else ""
+            print(f"local: {runtime.name}, the first that this machine has{why}")
+            return runtime
+        reasons.append(missing)
+    raise Problem(f"nothing to run it on: {'; '.join(reasons)}")
+
+
+def running(settings):
+    """The runtime of the stack that is up, with its status."""
+    for runtime in runtimes(settings).values():
+        status = runtime.status()
+        if status:
+            return runtime, status
+    raise Problem("nothing is up: make local-up")
+
+
+@contextlib.contextmanager
+def locked(settings):
+    """One `up` or `down` at a time for stacks in one folder; the lock leaves no file."""
+    settings.state.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(settings.state.parent, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + LOCKED_WITHIN_S
+        while True:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise Problem("another local-up or local-down is still at work: wait for it, or end it") from None
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(folder)
+
+
+def up(settings, _):
+    begun = time.monotonic()
+    with locked(settings):
+        runtime = pick(settings)
+        try:
+            status = runtime.up()
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            print("\nlocal: interrupted, taking down what was started")
+            runtime.down()
+            raise
+        except (Problem, OSError):
+            runtime.down()
+            raise
+    print(f"local: ready after {time.monotonic() - begun:.1f} s")
+    show(status)
+
+
+def show(status):
+    print(f"  page   {status['url']}")
+    print(f"  redis  127.0.0.1:{status['redis_port']} (TLS; the password is in the state's folder)")
+
+
+def down(settings, _):
+    begun = time.monotonic()
+    with locked(settings):
+        was = [runtime.name for runtime in runtimes(settings).values() if runtime.down()]
+    if was:
+        print(f"local: {', '.join(was)} is down, nothing is left, after {time.monotonic() - begun:.1f} s")
+    else:
+        print("local: nothing was up")
+
+
+def status(settings, _):
+    runtime, status = running(settings)
+    print(f"local: {runtime.name}, {'ready' if status['ready'] else 'not ready'}")
+    show(status)
+    for one in status["front"]["instances"]:
+        print(f"  {one['name']}  {one['state']}  requests {one['requests']}  process {one['pid']}  revision {one['revision']}")
+    redis = status["redis"]
+    print(f"  redis  primary {redis['primary']}, {'replicated' if redis['replicates'] else 'not replicated'}")
+    return 0 if status["ready"] else 1
+
+
+def logs(settings, arguments):
+    running(settings)[0].logs(follow=arguments.follow)
+
+
+def open_page(settings, _):
+    url = running(settings)[1]["url"]
+    if not webbrowser.open(url):
+        print(f"local: no browser here; open {url}")
+
+
+def run_smoke(settings, _):
+    _, status = running(settings)
+    smoke.run(status["port"], len(status["front"]["instances"]), replica=status["redis"]["replicates"])
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="local", description="The cloud on one machine; settings are in k8s-local/.env")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, run, text in (
+        ("up", up, "bring the stack up and print its URLs"),
+        ("down", down, "take it down; nothing is left"),
+        ("status", status, "what runs"),
+        ("logs", logs, "the end of every log"),
+        ("open", open_page, "open the page"),
+        ("smoke", run_smoke, "check that the stack does what it is for"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.set_defaults(run=run)
+        if name == "logs":
+            command.add_argument("--follow", action="store_true", help="go on")
+    given = parser.parse_args(arguments)
+    try:
+        return given.run(stack_settings.load(), given) or 0
+    except Problem as problem:
+        print(f"local: {problem}")
+        return 1
+    except OSError as error:
+        print(f"local: {of_the_machine(error)}")
+        return 1
+    except KeyboardInterrupt:
+        return 130

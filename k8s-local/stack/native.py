@@ -1,0 +1,148 @@
+"""The stack as plain processes: no container engine, Linux only.
+
+Owns: bringing it up and down, and what a crash left. May use: processes, the supervisor's control socket.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from . import processes
+from .control import ask
+from .problem import Problem
+from .settings import HERE, ROOT
+from .supervisor import programs
+
+READY_WITHIN_S = 60
+
+# Lines of a log that are shown when a start fails.
+TAIL = 5
+
+
+class Native:
+    """The native runtime."""
+
+    name = "native"
+
+    def __init__(self, settings):
+        self.settings, self.state = settings, settings.state
+        self.socket = self.state / "supervisor.sock"
+
+    def missing(self):
+        """Why it can't run here; None where it can."""
+        if platform.system() != "Linux":
+            return "native needs Linux"
+        if not os.path.exists("/proc/self/environ"):
+            return "native needs /proc"
+        for program in ("redis-server", "openssl", "setpriv"):
+            if not shutil.which(program):
+                return f"native needs {program}, which isn't installed"
+        return None
+
+    def status(self):
+        return ask(self.socket, "status")
+
+    def up(self):
+        wanted = self.settings
+        self.build()
+        fingerprint = self.fingerprint()
+        running = self.status()
+        if running and running["fingerprint"] == fingerprint:
+            return self.wait()
+        if running:
+            print("local: the running stack has other settings or programs: it is started again")
+        if self.down() and not running:
+            print("local: what an earlier start left is cleaned away")
+        port = processes.free_port(wanted.port, "LOCAL_PORT")
+        redis_port = processes.free_port(wanted.redis_port, "LOCAL_REDIS_PORT")
+        (self.state / "logs").mkdir(parents=True)
+        self.state.chmod(0o700)
+        with open(self.state / "logs" / "supervisor.log", "ab") as log:
+            self.supervisor = subprocess.Popen(
+                [sys.executable, "-m", "stack.supervisor", fingerprint],
+                cwd=HERE,
+                env=processes.environment(
+                    self.state,
+                    LOCAL_STATE=str(self.state),
+                    LOCAL_PROFILE=wanted.profile,
+                    LOCAL_PROGRAM=str(wanted.program or ""),
+                    LOCAL_PORT=str(port),
+                    LOCAL_REDIS_PORT=str(redis_port),
+                    LOCAL_INSTANCES=str(wanted.instances),
+                    LOCAL_MAX_INSTANCES=str(wanted.max_instances),
+                    LOCAL_IDLE_MS=str(wanted.idle_ms),
+                    LOCAL_REQUEST_TIMEOUT_MS=str(wanted.request_timeout_ms),
+                    LOCAL_CONCURRENCY=str(wanted.concurrency),
+                    PYTHONDONTWRITEBYTECODE="1",
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return self.wait()
+
+    def fingerprint(self):
+        """Differs where a running stack would have to be another one: settings, or programs that were built again."""
+        built = [program.stat().st_mtime_ns for program in programs(self.settings)]
+        return hashlib.sha256(repr((self.settings, built)).encode()).hexdigest()[:16]
+
+    def wait(self):
+        """Until it is ready; a Problem with what the logs say, where it doesn't get there."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status and status["ready"]:
+                return status
+            supervisor = getattr(self, "supervisor", None)
+            if supervisor and supervisor.poll() is not None:
+                break
+            time.sleep(0.1)
+        said = self.tail("supervisor.log") or self.tail("instance-1.log")
+        self.down()
+        raise Problem(f"the stack doesn't get ready: {said or 'its logs say nothing'}")
+
+    def tail(self, log):
+        try:
+            return " / ".join((self.state / "logs" / log).read_text().strip().splitlines()[-TAIL:])
+        except OSError:
+            return ""
+
+    def build(self):
+        """Builds what is run; cargo knows what is up to date."""
+        profile = [] if self.settings.profile == "dev" else [f"--{self.settings.profile}"]
+        if shutil.which("cargo"):
+            for folder in (HERE / "proxy", *([] if self.settings.program else [ROOT])):
+                built = subprocess.run(["cargo", "build", "--locked", "--quiet", *profile], cwd=folder, check=False)
+                if built.returncode:
+                    raise Problem(f"cargo build failed in {folder}")
+        for program in programs(self.settings):
+            if not program.exists():
+                raise Problem(f"{program} isn't there and cargo isn't installed: install Rust, or build it elsewhere")
+            asked = subprocess.run([program, "--version"], capture_output=True, check=False)
+            if asked.returncode:
+                raise Problem(f"{program} doesn't run here: build it on this machine")
+
+    def down(self):
+        """Ends everything and removes every file; whether there was anything."""
+        there = self.state.exists()
+        status = self.status()
+        if status:
+            os.kill(status["pids"]["supervisor"], signal.SIGTERM)
+            deadline = time.monotonic() + processes.END_WITHIN_S
+            while processes.marked(self.state) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        ended = processes.end_all(self.state)
+        shutil.rmtree(self.state, ignore_errors=True)
+        return bool(status or ended or there)
+
+    def logs(self, follow):
+        files = sorted((self.state / "logs").glob("*.log"))
+        if not files:
+            raise Problem("there are no logs: nothing is up (make local-up)")
+        os.execvp("tail", ["tail", "-n", "100", *(["-F"] if follow else []), *map(str, files)])

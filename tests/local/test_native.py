@@ -1,0 +1,129 @@
+"""The native stack, up and down, on real processes."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+
+def until(condition, what):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def is_free(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def assert_nothing_is_left(stack, status):
+    until(lambda: not stack.processes(), "every process has ended")
+    assert not stack.state.exists()
+    assert is_free(status["port"]) and is_free(status["redis_port"])
+
+
+def test_it_comes_up_serves_and_goes_without_a_trace(local):
+    status = local.up()
+    assert len(status["front"]["instances"]) == 2 and status["redis"]["replicates"]
+    again = local.run("up")
+    assert again.code == 0 and local.status()["pids"] == status["pids"], again.output
+    smoke = local.run("smoke")
+    assert smoke.code == 0 and "FAILED" not in smoke.output, smoke.output
+    assert smoke.output.count("ok ") >= 6, smoke.output
+    listed = local.run("status")
+    assert listed.code == 0 and "instance-2  ready" in listed.output, listed.output
+    down = local.run("down")
+    assert down.code == 0, down.output
+    assert_nothing_is_left(local, status)
+
+
+def test_other_settings_start_it_again_and_a_cold_start_serves(local):
+    before = local.up()
+    after = local.up(LOCAL_INSTANCES="0")
+    assert after["pids"] != before["pids"] and after["front"]["instances"] == []
+    smoke = local.run("smoke")
+    assert smoke.code == 0, smoke.output
+
+
+def test_what_a_crash_left_is_cleaned_away_by_the_next_start(local):
+    before = local.up()
+    os.kill(before["pids"]["supervisor"], signal.SIGKILL)
+    until(lambda: not local.processes(), "the others end with the supervisor")
+    done = local.run("up")
+    assert done.code == 0 and "what an earlier start left is cleaned away" in done.output, done.output
+
+
+def test_an_interrupted_start_leaves_nothing(local):
+    process = local.start("up")
+    until(lambda: local.processes() or process.poll() is not None, "the start has begun")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in output, output
+    until(lambda: not local.processes(), "every process has ended")
+    assert not local.state.exists()
+
+
+def test_a_killed_front_endpoint_or_redis_comes_back(running):
+    for name in ("front", "endpoint"):
+        before = running.status()["pids"][name]
+        os.kill(before, signal.SIGKILL)
+
+        def is_back(name=name, before=before):
+            status = running.status()
+            return status and status["pids"][name] != before and status["ready"]
+
+        until(is_back, f"the {name} is back")
+    primary = running.status()["redis"]["primary"]
+    os.kill(running.status()["redis"]["pids"][primary], signal.SIGKILL)
+    until(lambda: (running.status() or {}).get("redis", {}).get("primary") not in (None, primary), "the replica took over")
+    until(lambda: running.status()["ready"], "the stack is whole again")
+    smoke = running.run("smoke")
+    assert smoke.code == 0, smoke.output
+
+
+def test_a_taken_port_is_told_with_who_has_it(local):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = local.run("up", LOCAL_PORT=str(port))
+    assert done.code == 1, done.output
+    assert f"port {port} is taken by python" in done.output and f"process {os.getpid()}" in done.output, done.output
+    assert done.output.strip().splitlines()[-1].startswith("local: ") and not local.state.exists()
+
+
+def test_every_wrong_setting_is_told_at_once(local):
+    done = local.run("up", LOCAL_PORT="80800", LOCAL_CONCURRENCY="many", LOCAL_RUNTIME="podman", LOCAL_MAX_INSTANCES="1")
+    assert done.code == 1
+    for name in ("LOCAL_PORT=80800", "LOCAL_CONCURRENCY=many", "LOCAL_RUNTIME=podman", "LOCAL_MAX_INSTANCES=1"):
+        assert name in done.output, done.output
+
+
+def test_a_program_that_is_missing_or_for_another_machine_is_told(local, tmp_path):
+    foreign = tmp_path / "confab"
+    foreign.write_bytes(b"\x7fELF of another architecture")
+    foreign.chmod(0o755)
+    done = local.run("up", LOCAL_PROGRAM=str(foreign))
+    assert done.code == 1 and "isn't for this machine's processor" in done.output, done.output
+    without = tmp_path / "bin"
+    without.mkdir()
+    for name in ("env", "python3"):
+        (without / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
+    done = local.run("up", PATH=str(without))
+    assert done.code == 1 and "native needs redis-server, which isn't installed" in done.output, done.output
+
+
+def test_a_full_disk_is_told():
+    from stack.problem import of_the_machine
+
+    assert "the disk is full (/x): make room" in of_the_machine(OSError(28, "No space left on device", "/x"))
+
+
+def test_nothing_up_is_told(local):
+    for command in ("status", "smoke", "logs", "open"):
+        done = local.run(command)
+        assert done.code == 1 and "nothing is up: make local-up" in done.output, done.output
+    assert "nothing was up" in local.run("down").output
