@@ -9,6 +9,8 @@ import time
 import webbrowser
 
 from . import settings as stack_settings, smoke
+from .compose import Compose
+from .kind import Kind
 from .native import Native
 from .problem import Problem, of_the_machine
 
@@ -16,7 +18,8 @@ LOCKED_WITHIN_S = 120
 
 
 def runtimes(settings):
-    return {runtime.name: runtime for runtime in (Native(settings),)}
+    """In the order in which `auto` tries them, and `down` asks them: the native one removes the folder of the state."""
+    return {runtime.name: runtime for runtime in (Compose(settings), Kind(settings), Native(settings))}
 
 
 def pick(settings):
@@ -31,6 +34,8 @@ def pick(settings):
         return runtime
     reasons = []
     for runtime in known.values():
+        if runtime.name == "kind":
+            continue  # for whoever asks for it: a cluster takes minutes where the others take seconds
         missing = runtime.missing()
         if missing is None:
             why = f" ({'; '.join(reasons)})" if reasons else ""
@@ -73,6 +78,11 @@ def up(settings, _):
     begun = time.monotonic()
     with locked(settings):
         runtime = pick(settings)
+        for other in runtimes(settings).values():
+            if other.name != runtime.name and other.status():
+                raise Problem(f"the stack is up on {other.name}: make local-down first, or LOCAL_RUNTIME={other.name}")
+            if other.name not in (runtime.name, "native"):
+                other.down()  # what a crash left of it
         try:
             status = runtime.up()
         except KeyboardInterrupt:
@@ -89,7 +99,8 @@ def up(settings, _):
 
 def show(status):
     print(f"  page   {status['url']}")
-    print(f"  redis  127.0.0.1:{status['redis_port']} (TLS; the password is in the state's folder)")
+    if status["redis_port"]:
+        print(f"  redis  127.0.0.1:{status['redis_port']} (TLS; its password and CA are in the folder of LOCAL_STATE, .local)")
 
 
 def down(settings, _):

@@ -13,8 +13,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use crate::endpoint::Endpoint;
-use crate::fleet::{Fleet, Order};
+use crate::fleet::{Fleet, GRACE, Order};
 use crate::pool::Pool;
+use crate::probe;
 
 /// Longest command, in bytes.
 const COMMAND: u64 = 1_024;
@@ -76,7 +77,14 @@ impl Target {
 
     fn status(&self) -> Value {
         match self {
-            Self::Front(pool, _) => pool.status(),
+            Self::Front(pool, fleet) => {
+                let mut status = pool.status();
+                if fleet.is_some() {
+                    status["probes"] = probe::described();
+                    status["grace_s"] = json!(GRACE.as_secs());
+                }
+                status
+            }
             Self::Endpoint(endpoint) => endpoint.status(),
         }
     }

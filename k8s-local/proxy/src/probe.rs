@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -42,7 +43,18 @@ pub const LIVENESS: Probe =
 pub const READINESS: Probe =
     Probe { path: "/health/ready", period: Duration::from_secs(5), timeout: Duration::from_secs(4), failures: 2 };
 
+/// All three, as the status tells them.
+#[must_use]
+pub fn described() -> Value {
+    json!({"startup": STARTUP.described(), "liveness": LIVENESS.described(), "readiness": READINESS.described()})
+}
+
 impl Probe {
+    fn described(&self) -> Value {
+        json!({"path": self.path, "period_s": self.period.as_secs_f64(), "timeout_s": self.timeout.as_secs_f64(),
+               "failures": self.failures})
+    }
+
     /// Whether the answer is 2xx or 3xx, in time.
     pub async fn succeeds(&self, address: SocketAddr) -> bool {
         timeout(self.timeout, ask(address, self.path)).await.is_ok_and(|answer| answer.unwrap_or(false))

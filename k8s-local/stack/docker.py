@@ -1,0 +1,60 @@
+"""Docker as this machine has it: what is missing, and the images of the stack.
+
+Must not know: compose or Kubernetes.
+"""
+
+import shutil
+import subprocess
+
+from .problem import Problem
+from .settings import HERE, ROOT
+
+# Where each image that isn't somebody else's is built; others are taken as they are.
+BUILT = {"LOCAL_IMAGE": ("confab:local", ROOT), "LOCAL_PROXY_IMAGE": ("confab-proxy:local", HERE / "proxy")}
+
+ANSWER_WITHIN_S = 15
+
+
+def ask(*command, within=ANSWER_WITHIN_S):
+    """What a command says, and whether it worked."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=within, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return False, str(error)
+    return done.returncode == 0, (done.stdout if done.returncode == 0 else done.stderr).strip()
+
+
+def missing():
+    """Why docker can't be used here; None where it can."""
+    if not shutil.which("docker"):
+        return "docker isn't installed"
+    works, said = ask("docker", "info", "--format", "{{.ServerVersion}}")
+    if works:
+        return None
+    if "permission denied" in said.lower():
+        return "this user may not use docker: add it to the group docker, then log in again"
+    if "no space left" in said.lower():
+        return "docker's disk is full: make room (docker system prune)"
+    return "docker doesn't answer: start its daemon"
+
+
+def prepare_images(images):
+    """Builds what is ours, from the sources as they are now, so no image is stale; checks what is somebody else's."""
+    for setting, (name, folder) in BUILT.items():
+        if images[setting] == name:
+            print(f"local: building {name} (what hasn't changed is cached)", flush=True)
+            if subprocess.run(["docker", "build", "--quiet", "--tag", name, str(folder)], check=False).returncode:
+                raise Problem(f"docker build failed for {name}: run docker build {folder} to see why")
+        check_processor(setting, images[setting])
+
+
+def check_processor(setting, image):
+    works, ours = ask("docker", "image", "inspect", "--format", "{{.Architecture}}", image)
+    if not works:
+        works, said = ask("docker", "pull", "--quiet", image, within=600)
+        if not works:
+            raise Problem(f"{setting}={image}: it isn't here and can't be pulled: {said.splitlines()[-1] if said else 'no reason given'}")
+        _, ours = ask("docker", "image", "inspect", "--format", "{{.Architecture}}", image)
+    _, machine = ask("docker", "version", "--format", "{{.Server.Arch}}")
+    if machine and ours != machine:
+        raise Problem(f"{setting}={image} is for {ours} and this machine is {machine}: build or pull it for this one")
