@@ -55,7 +55,7 @@ function signedIn({ name, room, identity }) {
     signedOut(reason);
   };
   client.on('status', ({ state, code }) => {
-    if (state === 'refused' && ['bad_token', 'bad_name', 'too_long'].includes(String(code))) leave(REFUSALS[code === 'too_long' ? 'bad_name' : code]);
+    if (state === 'refused' && ['bad_token', 'bad_name', 'too_long'].includes(String(code))) leave(REFUSALS[code === 'too_long' ? 'bad_name' : String(code)]);
   });
   chat = new Chat(root, client, { firstRoom: room, signOut: () => leave('') });
   client.connect();

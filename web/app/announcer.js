@@ -22,7 +22,7 @@ export class Announcer {
       this.#timer = 0;
       const texts = this.#unsaid.splice(0);
       const line = texts.length > READ_OUT ? `${texts.length} new messages` : texts.join('. ');
-      document.getElementById('announcer').replaceChildren(line.slice(0, 500));
+      document.getElementById('announcer')?.replaceChildren(line.slice(0, 500));
     }, EVERY_MS);
   }
 }

@@ -21,6 +21,9 @@ import { REFUSALS, STORAGE, resetText } from './texts.js';
 import { nextTheme, themeName } from './theme.js';
 import { Timeline } from './timeline.js';
 
+/** @import { Durability, Entry, Item, Message, ResetReason, Room } from '../client/index.js' */
+/** @import { About } from './composer.js' */
+
 /** Lists are drawn at most once in so many milliseconds. */
 const LISTS_EVERY_MS = 250;
 
@@ -29,6 +32,7 @@ export class Chat {
   room;
   /** @type {Timeline} */
   timeline;
+  /** @type {(() => void)[]} */
   #off = [];
   #listsTimer = 0;
   #announcer = new Announcer();
@@ -80,6 +84,7 @@ export class Chat {
     clearTimeout(this.#listsTimer);
   }
 
+  /** @param {HTMLElement} root */
   #build(root) {
     this.rooms = h('ul', { class: 'room-list' });
     this.people = h('aside', { id: 'people', class: 'people-panel', 'aria-label': 'People', hidden: recall('people', true) === false || innerWidth < 1000 });
@@ -89,7 +94,7 @@ export class Chat {
     this.latest = h('button', { type: 'button', class: 'latest', hidden: true, onclick: () => this.timeline.toEnd() });
     this.typing = h('p', { class: 'typing' });
     this.menu = h('div', { id: 'menu', class: 'menu', popover: 'auto', role: 'group', 'aria-label': 'Menu' });
-    this.menu.addEventListener('toggle', (event) => event.newState === 'open' && this.#fillMenu());
+    this.menu.addEventListener('toggle', (/** @type {ToggleEvent} */ event) => event.newState === 'open' && this.#fillMenu());
     this.nav = h('nav', { id: 'rooms', class: 'rooms-panel', 'aria-label': 'Rooms' },
       h('div', { class: 'panel-head' }, h('span', { class: 'logo', 'aria-hidden': 'true' }), h('h2', {}, 'Rooms'), iconButton('plus', 'Join another room', () => void this.#another())),
       this.rooms);
@@ -109,7 +114,7 @@ export class Chat {
   }
 
   #fillMenu() {
-    const item = (text, onclick) => h('button', {
+    const item = (/** @type {string} */ text, /** @type {() => void} */ onclick) => h('button', {
       type: 'button',
       onclick: () => {
         this.menu.hidePopover();
@@ -130,7 +135,7 @@ export class Chat {
 
   // --- rooms
 
-  /** @returns {import('../client/index.js').Room} */
+  /** @returns {import('../client/index.js').Room} @param {string} name */
   #join(name) {
     const known = [...this.client.rooms.values()].find((room) => room.name === name.normalize('NFC').trim());
     if (known) return known;
@@ -161,10 +166,10 @@ export class Chat {
         outbox: () => this.client.outbox,
         online: () => this.client.status.state === 'live',
         acts: {
-          goTo: (offset) => void this.#goTo(offset),
-          react: (message, emoji, on) => this.#act(() => room.react(message.offset, emoji, on)),
-          retry: (key) => void this.client.retry(key),
-          discard: (item) => this.#takeBack(item),
+          goTo: (/** @type {number} */ offset) => void this.#goTo(offset),
+          react: (/** @type {Message} */ message, /** @type {string} */ emoji, /** @type {boolean} */ on) => this.#act(() => room.react(message.offset, emoji, on)),
+          retry: (/** @type {string} */ key) => void this.client.retry(key),
+          discard: (/** @type {Item} */ item) => this.#takeBack(item),
           invite: () => void this.#copy(),
         },
         // The one that is being made isn't on the screen yet, and nothing of it has been read.
@@ -201,10 +206,12 @@ export class Chat {
     if (name) this.open(this.#join(name));
   }
 
+  /** @param {Room} room */
   #leave(room) {
     room.leave();
     this.#rememberRooms();
-    if (room === this.room) this.open(this.client.rooms.values().next().value);
+    const [next] = this.client.rooms.values();
+    if (room === this.room && next) this.open(next);
     else this.#drawLists();
   }
 
@@ -212,7 +219,7 @@ export class Chat {
     remember('rooms', [...this.client.rooms.keys()]);
   }
 
-  /** @param {string} state */
+  /** @param {string} state @param {Room} room */
   #roomState(room, state) {
     if (state === 'refused') {
       this.#rememberRooms();
@@ -231,6 +238,7 @@ export class Chat {
     this.#listsSoon();
   }
 
+  /** @param {Room} room @param {ResetReason | 'first'} reason */
   #reset(room, reason) {
     const text = resetText(reason);
     if (room === this.room && text) this.#notes.say('reset', text, true);
@@ -240,6 +248,7 @@ export class Chat {
 
   // --- what arrives
 
+  /** @param {Room} room @param {Entry[]} added */
   #arrived(room, added) {
     const others = added.filter((entry) => entry.type === 'message' && entry.user.id !== this.client.user?.id);
     if (others.length === 0) return;
@@ -268,7 +277,7 @@ export class Chat {
     if (!this.room) return;
     const rooms = [...this.client.rooms.values()];
     const me = this.client.user?.id ?? '';
-    const inside = this.rooms.contains(document.activeElement) ? document.activeElement.closest('li') : undefined;
+    const inside = this.rooms.contains(document.activeElement) ? document.activeElement?.closest('li') : undefined;
     const index = inside ? [...this.rooms.children].indexOf(inside) : -1;
     const focusClass = document.activeElement?.className;
     this.rooms.replaceChildren(...roomList({ rooms, current: this.room, me, open: (room) => this.open(room), leave: (room) => this.#leave(room) }));
@@ -294,25 +303,25 @@ export class Chat {
 
   #outboxChanged() {
     this.timeline?.outboxChanged();
-    const foreign = this.client.user ? this.client.outbox.filter((item) => item.user !== this.client.user.id) : [];
+    const foreign = this.client.user ? this.client.outbox.filter((item) => item.user !== this.client.user?.id) : [];
     this.#notes.say('foreign', foreign.length ? 'What was written here under another sign-in can’t be sent as that person.' : '', false, ['Take the texts over', () => this.#takeOver(foreign)]);
   }
 
-  /** Puts what somebody else wrote into the drafts of its rooms: whoever is here now may send it, or not. */
+  /** Puts what somebody else wrote into the drafts of its rooms: whoever is here now may send it, or not. @param {Item[]} items */
   #takeOver(items) {
     const drafts = recall('drafts', {});
-    for (const { key, room, command } of items) {
+    for (const { key, room, command: { type, text = '' } } of items) {
       this.client.discard(key);
-      if (command.type !== 'send') continue;
-      if (room === this.room.name) this.composer.giveBack(command.text);
-      else drafts[room] = [drafts[room], command.text].filter(Boolean).join('\n');
+      if (type !== 'send') continue;
+      if (room === this.room.name) this.composer.giveBack(text);
+      else drafts[room] = [drafts[room], text].filter(Boolean).join('\n');
     }
     remember('drafts', drafts);
   }
 
   // --- what people do
 
-  /** Runs something that may refuse its input at once. */
+  /** Runs something that may refuse its input at once. @param {() => unknown} run */
   #act(run) {
     try {
       return run();
@@ -322,11 +331,12 @@ export class Chat {
     }
   }
 
+  /** @param {string} text @param {About | undefined} about */
   #submit(text, about) {
     try {
       if (about?.kind === 'edit') this.room.edit(about.message.offset, text);
       else this.room.send(text, about ? { replyTo: about.message.offset } : {});
-    } catch (error) {
+    } catch (/** @type {any} */ error) {
       throw new Error(error.code === 'not_signed_in' ? 'Not signed in yet: wait for the first connection.' : REFUSALS[error.code] ?? error.message);
     }
     if (about?.kind !== 'edit') this.timeline.toEnd();
@@ -338,13 +348,14 @@ export class Chat {
     if (last) this.#edit(last);
   }
 
-  /** An edit goes on from what is shown: an earlier one may still be on its way. */
+  /** An edit goes on from what is shown: an earlier one may still be on its way. @param {Message} message */
   #edit(message) {
     const before = this.client.outbox.findLast(({ room, command }) => room === this.room.name && command.type === 'edit' && command.target === message.offset);
     this.composer.start('edit', { ...message, text: before?.command.text ?? message.text });
   }
 
-  async #do(what, message, emoji) {
+  /** @param {import('./actions.js').Deed} what @param {Message} message @param {string} [emoji] */
+  async #do(what, message, emoji = '') {
     const { room } = this;
     if (what === 'edit') return this.#edit(message);
     if (what === 'reply') return this.composer.start(what, message);
@@ -382,6 +393,7 @@ export class Chat {
     if (offset) await this.#goTo(offset);
   }
 
+  /** @param {number} offset */
   async #goTo(offset) {
     try {
       if (!await this.timeline.goTo(offset)) this.#notes.say('copied', 'That message is no longer kept.', true);
@@ -390,9 +402,10 @@ export class Chat {
     }
   }
 
+  /** @param {Item} item */
   #takeBack(item) {
     this.client.discard(item.key);
-    if (item.command.type === 'send') this.composer.giveBack(item.command.text);
+    if (item.command.type === 'send') this.composer.giveBack(item.command.text ?? '');
   }
 
   async #rename() {
@@ -412,13 +425,14 @@ export class Chat {
     if (await ask('Sign out?', text, 'Sign out')) this.signOut();
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
     if (event.altKey && (event.key === 'ArrowUp' || event.key === 'ArrowDown')) {
       const rooms = [...this.client.rooms.values()];
       const next = rooms[(rooms.indexOf(this.room) + (event.key === 'ArrowDown' ? 1 : -1) + rooms.length) % rooms.length];
       if (next) this.open(next);
       event.preventDefault();
-    } else if ((event.key === '?' || event.key === '/') && !event.target.closest('input, textarea, dialog')) {
+    } else if ((event.key === '?' || event.key === '/') && !/** @type {Element} */ (event.target).closest('input, textarea, dialog')) {
       event.preventDefault();
       void (event.key === '?' ? showHelp() : this.#find());
     } else if (event.key === 'Escape' && !document.querySelector('dialog[open]')) {
@@ -429,7 +443,7 @@ export class Chat {
 
   // --- notes
 
-  /** Said until somebody has read it once. */
+  /** Said until somebody has read it once. @param {Durability} mode */
   #durability(mode) {
     const text = mode === 'memory' && !recall('memory-only', false) ? 'This server keeps messages in its memory only: they are gone when it restarts.' : '';
     this.#notes.say('durability', text, false, ['OK', () => {
@@ -438,6 +452,7 @@ export class Chat {
     }]);
   }
 
+  /** @param {any} error a `ConfabError`, or whatever else was thrown */
   #trouble(error) {
     if (error.code === 'disconnected') return; // the status line tells
     this.#notes.say(`trouble ${error.code}`, error.code === 'storage' ? STORAGE : REFUSALS[error.code] ?? error.message, true);

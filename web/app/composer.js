@@ -14,8 +14,10 @@ const COUNTER_FROM = 0.8;
 /** A draft is kept this long after the last key, in milliseconds, and at once when the page goes. */
 const DRAFT_AFTER_MS = 300;
 
+/** @typedef {{ kind: 'edit' | 'reply', message: import('../client/index.js').Message }} About what is written is about this message */
+
 export class Composer {
-  /** @type {{ kind: 'edit' | 'reply', message: import('../client/index.js').Message } | undefined} */
+  /** @type {About | undefined} */
   #about;
   #room = '';
   #timer = 0;
@@ -23,7 +25,7 @@ export class Composer {
   /**
    * @param {object} context
    * @param {() => number} context.limit characters
-   * @param {(text: string, about: { kind: 'edit' | 'reply', message: any } | undefined) => void} context.submit throws where the text can't be sent
+   * @param {(text: string, about: About | undefined) => void} context.submit throws where the text can't be sent
    * @param {() => void} context.typing
    * @param {() => void} context.editLast
    */
@@ -31,7 +33,7 @@ export class Composer {
     this.context = context;
     this.box = h('textarea', {
       id: 'box', rows: 1, placeholder: 'Write a message', 'aria-label': 'Message', dir: 'auto', enterKeyHint: 'send', autocomplete: 'off',
-      'aria-describedby': 'counter', oninput: () => this.#changed(), onkeydown: (event) => this.#key(event),
+      'aria-describedby': 'counter', oninput: () => this.#changed(), onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
     });
     this.about = h('div', { class: 'about', hidden: true });
     this.counter = h('span', { id: 'counter', class: 'counter' });
@@ -39,7 +41,7 @@ export class Composer {
     this.button = h('button', { class: 'send', 'aria-label': 'Send', title: 'Send' }, icon('send'));
     this.element = h('form', {
       class: 'composer',
-      onsubmit: (event) => {
+      onsubmit: (/** @type {SubmitEvent} */ event) => {
         event.preventDefault();
         this.#submit();
       },
@@ -56,7 +58,7 @@ export class Composer {
     this.#grow();
   }
 
-  /** @param {'edit' | 'reply'} kind */
+  /** @param {'edit' | 'reply'} kind @param {import('../client/index.js').Message} message */
   start(kind, message) {
     if (kind === 'edit') {
       this.#keepDraft();
@@ -68,7 +70,7 @@ export class Composer {
     this.box.setSelectionRange(this.box.value.length, this.box.value.length);
   }
 
-  /** Puts a text back that could not be sent, ahead of what is being written. */
+  /** Puts a text back that could not be sent, ahead of what is being written. @param {string} text */
   giveBack(text) {
     this.box.value = this.box.value.trim() ? `${text}\n${this.box.value}` : text;
     this.#changed();
@@ -87,6 +89,7 @@ export class Composer {
     if (emoji) this.insert(emoji);
   }
 
+  /** @param {KeyboardEvent} event */
   #key(event) {
     if (event.isComposing) return;
     const touch = matchMedia('(pointer: coarse)').matches;
@@ -108,7 +111,7 @@ export class Composer {
     try {
       this.context.submit(text, this.#about);
     } catch (error) {
-      this.say(error.message);
+      this.say(/** @type {Error} */ (error).message);
       return;
     }
     const edited = this.#about?.kind === 'edit';
@@ -132,6 +135,7 @@ export class Composer {
     this.box.focus();
   }
 
+  /** @param {About | undefined} about */
   #setAbout(about) {
     this.#about = about;
     this.about.hidden = !about;

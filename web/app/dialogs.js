@@ -14,9 +14,10 @@ import { h, iconButton } from './dom.js';
 export function open(title, fill, props = {}) {
   return new Promise((resolve) => {
     const before = document.activeElement;
-    const offset = before.closest('[data-offset]')?.dataset.offset;
+    const offset = /** @type {HTMLElement | null | undefined} */ (before?.closest('[data-offset]'))?.dataset.offset;
+    /** @type {any} */
     let result;
-    const close = (value) => {
+    const close = (/** @type {any} */ value) => {
       result = value;
       dialog.close();
       refocus();
@@ -26,7 +27,7 @@ export function open(title, fill, props = {}) {
     const refocus = () => {
       const { activeElement } = document;
       if (activeElement !== document.body && !dialog.contains(activeElement)) return;
-      const back = before.isConnected ? before : offset && document.querySelector(`[data-offset="${offset}"]`);
+      const back = before?.isConnected ? before : offset && document.querySelector(`[data-offset="${offset}"]`);
       if (back instanceof HTMLElement) back.focus({ preventScroll: true });
     };
     const dialog = h('dialog', {
@@ -36,7 +37,7 @@ export function open(title, fill, props = {}) {
         refocus();
         resolve(result);
       },
-      onclick: (event) => event.target === dialog && close(),
+      onclick: (/** @type {Event} */ event) => event.target === dialog && close(),
       ...props,
     });
     dialog.append(h('div', { class: 'dialog-body' },
@@ -71,7 +72,7 @@ export const askLine = (title, label, yes, maxLength, value = '') => open(title,
   const input = h('input', { id: 'line', maxLength, value, required: true, autocomplete: 'off', spellcheck: false, dir: 'auto' });
   return [h('form', {
     class: 'stack',
-    onsubmit: (event) => {
+    onsubmit: (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       if (input.value.trim()) close(input.value.trim());
     },

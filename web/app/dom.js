@@ -12,6 +12,7 @@
  * @returns {any}
  */
 export function h(tag, props = {}, ...children) {
+  /** @type {any} */
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === undefined || value === null || value === false) continue;
@@ -23,7 +24,7 @@ export function h(tag, props = {}, ...children) {
   return element;
 }
 
-/** A name or a room: its direction is its own and leaks into nothing beside it. */
+/** A name or a room: its direction is its own and leaks into nothing beside it. @param {string} text @param {Record<string, unknown>} [props] */
 export const isolated = (text, props = {}) => h('bdi', props, text);
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -55,7 +56,7 @@ export function icon(name) {
   return svg;
 }
 
-/** A button that is only an icon. */
+/** A button that is only an icon. @param {keyof typeof PATHS} name @param {string} label @param {() => void} onclick @param {Record<string, unknown>} [props] */
 export const iconButton = (name, label, onclick, props = {}) => h('button', {
   type: 'button', class: 'icon-button', 'aria-label': label, title: label, onclick, ...props,
 }, icon(name));

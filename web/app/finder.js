@@ -53,7 +53,7 @@ export const findMessage = (room) => open('Find a message', (close) => {
   look();
   return [h('form', {
     class: 'stack',
-    onsubmit: (event) => {
+    onsubmit: (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       results.querySelector('button')?.focus();
     },

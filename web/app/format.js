@@ -49,8 +49,8 @@ export function tintOf(id) {
 
 /** The first letter that people see in a name. @param {string} name */
 export const initialOf = (name) => {
-  const [first = '?'] = new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(name.trim());
-  return (first.segment ?? first).toUpperCase();
+  const [first] = new Intl.Segmenter(undefined, { granularity: 'grapheme' }).segment(name.trim());
+  return (first?.segment ?? '?').toUpperCase();
 };
 
 /**
@@ -72,6 +72,7 @@ const TRAILING = /[.,;:!?'"’”»)\]}>…*~]+$/u;
 
 /** **Strong**, *emphasised*, _emphasised_, ~~withdrawn~~: only around words, so that 2*3*4, __proto__ and snake_case stay as they are. */
 const MARKS = /(?<![\p{L}\p{N}*_~])(\*\*|~~|\*|_)(?=[^\s*_~])([^\n]+?)(?<=[^\s*_~])\1(?![\p{L}\p{N}*_~])/gu;
+/** @type {Record<string, 'strong' | 's' | 'em'>} */
 const KINDS = { '**': 'strong', '~~': 's', '*': 'em', _: 'em' };
 
 /**
@@ -82,6 +83,7 @@ const KINDS = { '**': 'strong', '~~': 's', '*': 'em', _: 'em' };
 
 /** @param {string} text @returns {Part[]} */
 function marked(text) {
+  /** @type {Part[]} */
   const parts = [];
   let from = 0;
   for (const { 0: found, 1: mark, 2: inner, index } of text.matchAll(MARKS)) {
@@ -95,6 +97,7 @@ function marked(text) {
 
 /** @param {string} text @returns {Part[]} */
 function linked(text) {
+  /** @type {Part[]} */
   const parts = [];
   let from = 0;
   for (const { 0: found, index } of text.matchAll(/\bhttps?:\/\/[^\s<>"`]+/giu)) {
@@ -116,6 +119,7 @@ function linked(text) {
  * @returns {Part[]}
  */
 export function partsOf(text) {
+  /** @type {Part[]} */
   const parts = [];
   let from = 0;
   for (const { 0: found, 1: block, 2: code, index } of text.matchAll(/```\n?([^]+?)\n?```|`([^`\n]+)`/gu)) {

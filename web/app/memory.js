@@ -11,6 +11,7 @@ const held = new Map();
 /** Whether something could not be kept beyond this page. */
 export let forgetful = false;
 
+/** @param {'localStorage' | 'sessionStorage'} storage @param {string} name @param {string | undefined} value */
 function write(storage, name, value) {
   try {
     if (value === undefined) globalThis[storage].removeItem(name);
@@ -22,6 +23,7 @@ function write(storage, name, value) {
   }
 }
 
+/** @param {'localStorage' | 'sessionStorage'} storage @param {string} name */
 function read(storage, name) {
   try {
     return globalThis[storage].getItem(name) ?? undefined;

@@ -43,7 +43,7 @@ function quote(offset, message, goTo) {
  */
 function reactions(message, me, waiting, react) {
   const shown = new Map([...message.reactions].map(([emoji, users]) => [emoji, { users, mine: users.some(({ id }) => id === me), soon: false }]));
-  for (const { command: { emoji, on } } of waiting) {
+  for (const { command: { emoji = '', on } } of waiting) {
     const known = shown.get(emoji) ?? { users: [], mine: false, soon: true };
     shown.set(emoji, { users: known.users.filter(({ id }) => id !== me), mine: on === true, soon: true });
   }
@@ -60,6 +60,15 @@ function reactions(message, me, waiting, react) {
 }
 
 /**
+ * What people may do with what is shown.
+ * @typedef {object} Acts
+ * @property {(offset: number) => void} goTo
+ * @property {(message: Message, emoji: string, on: boolean) => void} react
+ * @property {(key: string) => void} retry
+ * @property {(item: Item) => void} discard
+ * @property {() => void} invite
+ */
+/**
  * @typedef {object} MessageView
  * @property {Message} message
  * @property {boolean} grouped it goes on under the name above it
@@ -68,7 +77,7 @@ function reactions(message, me, waiting, react) {
  * @property {string} me user id
  * @property {Item[]} waiting what is in the outbox about it, and itself where it is not acknowledged yet
  * @property {Message | undefined} quoted
- * @property {{ goTo: (offset: number) => void, react: (message: Message, emoji: string, on: boolean) => void }} acts
+ * @property {Acts} acts
  */
 
 /** @param {MessageView} view */
@@ -76,7 +85,7 @@ export function messageRow({ message, grouped, day, firstNew, me, waiting, quote
   const edit = waiting.findLast(({ command, state }) => command.type === 'edit' && state === 'waiting');
   const leaving = waiting.some(({ command, state }) => command.type === 'delete' && state === 'waiting');
   const sending = waiting.some(({ key, state }) => key === message.key && state === 'waiting');
-  const text = edit ? edit.command.text : message.text;
+  const text = edit?.command.text ?? message.text;
   const mine = message.user.id === me;
   const marks = [
     message.deleted ? null : edit ? 'saving…' : message.edited ? 'edited' : null,
@@ -108,7 +117,7 @@ export function messageRow({ message, grouped, day, firstNew, me, waiting, quote
  * @param {string} name
  * @param {boolean} online
  * @param {Message | undefined} quoted
- * @param {{ goTo: (offset: number) => void, retry: (key: string) => void, discard: (item: Item) => void }} acts
+ * @param {Acts} acts
  */
 export function pendingRow(item, name, online, quoted, { goTo, retry, discard }) {
   const stuck = item.state !== 'waiting';
@@ -129,8 +138,9 @@ export function pendingRow(item, name, online, quoted, { goTo, retry, discard })
 
 /** @param {Item} item */
 function describe({ command }) {
-  if (command.type === 'send') return [body(command.text)];
-  if (command.type === 'edit') return [h('div', { class: 'text aside' }, 'Your edit:'), body(command.text)];
+  const { text = '' } = command;
+  if (command.type === 'send') return [body(text)];
+  if (command.type === 'edit') return [h('div', { class: 'text aside' }, 'Your edit:'), body(text)];
   if (command.type === 'delete') return [h('div', { class: 'text aside' }, 'Deleting a message')];
   return [h('div', { class: 'text aside' }, command.on ? `Reacting with ${command.emoji}` : `Taking back ${command.emoji}`)];
 }

@@ -20,7 +20,7 @@ export class Proof {
     this.room = room;
     this.figures = h('dl', {});
     this.result = h('p', { class: 'result', role: 'status' });
-    const button = (text, onclick) => h('button', { type: 'button', class: 'small', onclick }, text);
+    const button = (/** @type {string} */ text, /** @type {() => void} */ onclick) => h('button', { type: 'button', class: 'small', onclick }, text);
     this.element = h('section', { class: 'proof', 'aria-label': 'Proof panel', tabindex: 0 },
       h('h2', {}, 'Proof'), this.figures,
       h('div', { class: 'buttons' }, button('Cut my socket', () => client.cut()), button('Go half-open', () => client.mute()),

@@ -18,7 +18,7 @@ export function signIn({ name, room, notice, limits, submit }) {
   const roomBox = h('input', { id: 'room', value: room, required: true, maxLength: limits.room_chars, autocomplete: 'off', dir: 'auto', spellcheck: false });
   const form = h('form', {
     class: 'card stack',
-    onsubmit: (event) => {
+    onsubmit: (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       const [chosenName, chosenRoom] = [nameBox.value.trim(), roomBox.value.trim()];
       if (chosenName && chosenRoom) submit(chosenName, chosenRoom);

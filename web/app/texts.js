@@ -4,6 +4,7 @@
  * @module
  */
 
+/** @type {Record<string, string>} by code */
 export const REFUSALS = {
   bad_message: 'The server didn’t understand this page. Reload it: there may be a newer version.',
   unknown_type: 'The server doesn’t know this action. Reload the page: one of the two is older.',
@@ -30,6 +31,7 @@ export const REFUSALS = {
 /** What this browser can't do. */
 export const STORAGE = 'This browser keeps nothing: what waits here is lost if you close the page before it is sent.';
 
+/** @type {Record<string | number, string>} by close code */
 export const CLOSES = {
   1002: 'The connection broke the rules of WebSocket. Reload the page.',
   1003: 'The server refused the kind of data this page sent. Reload the page.',
@@ -39,6 +41,7 @@ export const CLOSES = {
   4503: 'You may not use this server.',
 };
 
+/** @type {Record<string, string>} */
 const WHY_ASKING = {
   missing: 'Not sent: the room doesn’t have it.',
   unknowable: 'Perhaps sent: the room no longer tells.',
@@ -46,9 +49,10 @@ const WHY_ASKING = {
 
 /** @param {import('../client/index.js').Item} item */
 export const waitingText = (item) => (item.state === 'asking'
-  ? WHY_ASKING[item.why] ?? WHY_ASKING.unknowable
-  : REFUSALS[item.why] ?? 'The server refused it.');
+  ? WHY_ASKING[item.why ?? ''] ?? WHY_ASKING.unknowable
+  : REFUSALS[item.why ?? ''] ?? 'The server refused it.');
 
+/** @type {Record<string, string>} */
 const RESETS = {
   trimmed: 'You were away for long: older messages than these are no longer kept.',
   diverged: 'The server lost its latest messages and went on without them. This is what it has.',
@@ -58,6 +62,7 @@ const RESETS = {
 /** @param {string} reason */
 export const resetText = (reason) => RESETS[reason] ?? '';
 
+/** @param {number} count @param {string} one @param {string} many */
 const plural = (count, one, many) => (count === 1 ? `1 ${one}` : `${count} ${many}`);
 
 /**
@@ -86,8 +91,9 @@ export function statusText(status, waiting, now) {
     case 'asleep':
       return { text: `Asleep, because nobody looked at this page.${held}`, tone: 'calm', action: 'wake' };
     case 'refused': {
-      const text = REFUSALS[status.code] ?? CLOSES[status.code] ?? `The server ended the connection (${status.code}).`;
-      return { text: `${text}${held}`, tone: 'stop', action: ['bad_token', 'bad_name', 'too_long'].includes(status.code) ? 'signin' : 'dial' };
+      const { code = '' } = status;
+      const text = REFUSALS[code] ?? CLOSES[code] ?? `The server ended the connection (${code}).`;
+      return { text: `${text}${held}`, tone: 'stop', action: ['bad_token', 'bad_name', 'too_long'].includes(String(code)) ? 'signin' : 'dial' };
     }
     default:
       return { text: `Not connected.${held}`, tone: 'wait', action: 'dial' };

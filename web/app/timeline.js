@@ -8,7 +8,7 @@ import { h } from './dom.js';
 import { dayLine, dayOf, whenIs } from './format.js';
 import { messageRow, pendingRow } from './message.js';
 
-/** @import { Item, Room } from '../client/index.js' */
+/** @import { Entry, Item, Room } from '../client/index.js' */
 
 /** Rows in the document at most. */
 export const WINDOW_ROWS = 240;
@@ -38,6 +38,7 @@ export class Timeline {
   #newFrom = Infinity;
   /** @type {Map<string, Item>} this room's part of the outbox, as it was drawn */
   #outbox = new Map();
+  /** @type {(() => void)[]} */
   #off = [];
 
   /**
@@ -46,7 +47,7 @@ export class Timeline {
    * @param {() => { id: string, name: string }} context.me
    * @param {() => readonly Item[]} context.outbox
    * @param {() => boolean} context.online
-   * @param {object} context.acts what people may do with a message
+   * @param {import('./message.js').Acts} context.acts what people may do with a message
    * @param {(timeline: Timeline) => void} context.moved the reader moved, or something arrived
    * @param {(error: unknown) => void} context.failed
    */
@@ -81,7 +82,7 @@ export class Timeline {
     return this.#following;
   }
 
-  /** Marks everything after this offset as new, for the line above it. */
+  /** Marks everything after this offset as new, for the line above it. @param {number} offset */
   markNewAfter(offset) {
     this.#newFrom = offset + 1;
     this.redraw();
@@ -137,6 +138,7 @@ export class Timeline {
     this.#schedule();
   }
 
+  /** @param {number} offset @returns {HTMLElement | null} */
   #row(offset) {
     return this.rows.querySelector(`[data-offset="${offset}"]`);
   }
@@ -161,6 +163,7 @@ export class Timeline {
     this.#to += shift;
   }
 
+  /** @param {Entry[]} added @param {'live' | 'resumed' | 'older'} how */
   #arrived(added, how) {
     if (how === 'older') return; // whoever asked for the page draws it
     if (this.#dirty !== 'all') for (const entry of added) this.#dirty.add(entry.target ?? entry.offset);
@@ -190,7 +193,7 @@ export class Timeline {
         // A message is drawn again where it changed, and where it is quoted.
         for (let index = this.#from; index < Math.min(this.#to, this.#messages.length); index += 1) {
           const { offset, replyTo } = this.#messages[index];
-          if (this.#dirty.has(offset) || this.#dirty.has(replyTo)) this.#swap(offset, index);
+          if (this.#dirty.has(offset) || this.#dirty.has(replyTo ?? 0)) this.#swap(offset, index);
         }
       }
       if (this.#following || this.#to - this.#from < WINDOW_ROWS / 2) this.#append();
@@ -205,7 +208,7 @@ export class Timeline {
     this.context.moved(this);
   }
 
-  /** Draws one row again; the focus and the row's actions move over. */
+  /** Draws one row again; the focus and the row's actions move over. @param {number} offset @param {number} index */
   #swap(offset, index) {
     const old = this.#row(offset);
     if (!old) return;
@@ -233,12 +236,13 @@ export class Timeline {
     this.#sync();
   }
 
-  /** Makes the window these messages, with whoever has the focus keeping it. */
+  /** Makes the window these messages, with whoever has the focus keeping it. @param {number} from @param {number} to */
   #show(from, to) {
     this.#from = Math.max(0, Math.floor(from));
     this.#to = Math.min(this.#messages.length, Math.max(Math.floor(to), this.#from));
     if (this.#to - this.#from > WINDOW_ROWS) this.#from = this.#to - WINDOW_ROWS;
-    const focused = this.rows.contains(document.activeElement) && document.activeElement.closest('[data-offset]')?.dataset.offset;
+    const focused = this.rows.contains(document.activeElement) && /** @type {HTMLElement | null | undefined} */ (document.activeElement?.closest('[data-offset]'))?.dataset.offset;
+    /** @type {HTMLElement[]} */
     const rows = [];
     for (let index = this.#from; index < this.#to; index += 1) rows.push(this.#draw1(index));
     this.#keepingPlace(() => this.rows.replaceChildren(...rows));
@@ -247,6 +251,7 @@ export class Timeline {
     this.#drawTop();
   }
 
+  /** @param {number} index */
   #draw1(index) {
     const message = this.#messages[index];
     const before = this.#messages[index - 1];
@@ -273,7 +278,7 @@ export class Timeline {
     const { id, name } = me();
     const items = outbox().filter((item) => item.room === this.room.name && item.user === id
       && (item.state !== 'waiting' || item.command.type === 'send') && this.room.log.find(item.user, item.key) === undefined);
-    this.pending.replaceChildren(...items.map((item) => pendingRow(item, name, online(), this.room.log.message(item.command.reply_to), acts)));
+    this.pending.replaceChildren(...items.map((item) => pendingRow(item, name, online(), this.room.log.message(item.command.reply_to ?? 0), acts)));
     this.pending.hidden = items.length === 0;
   }
 
@@ -292,7 +297,7 @@ export class Timeline {
           : 'This is where the room begins.';
   }
 
-  /** Runs a change of rows above the reader so that what is read stays where it is. */
+  /** Runs a change of rows above the reader so that what is read stays where it is. @param {() => void} change */
   #keepingPlace(change) {
     const { element } = this;
     const line = element.getBoundingClientRect().top;

@@ -16,7 +16,9 @@ export { StoreFailed, memoryStore, webStore } from './stores.js';
 /** @typedef {import('./log.js').Message} Message */
 /** @typedef {import('./outbox.js').Item} Item */
 /** @typedef {import('./outbox.js').Store} Store */
+/** @typedef {import('./words.js').Durability} Durability */
 /** @typedef {import('./words.js').Entry} Entry */
 /** @typedef {import('./words.js').Limits} Limits */
 /** @typedef {import('./words.js').Position} Position */
+/** @typedef {import('./words.js').ResetReason} ResetReason */
 /** @typedef {import('./words.js').User} User */
