@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, test } from 'node:test';
-import { closeBrowser, live, person, row, say, signIn } from './browser.js';
+import { choose, closeBrowser, live, person, row, say, signIn } from './browser.js';
 import { Gate } from '../real/gate.js';
 import { Server, becomes, until } from '../real/server.js';
 
@@ -62,6 +62,14 @@ for (const colorScheme of ['light', 'dark']) {
     await page.getByRole('button', { name: 'Keys and help' }).click();
     await check('the help sheet');
     await page.keyboard.press('Escape');
+    await choose(page, 'Find a message…');
+    await page.fill('#find', 'hello');
+    await page.getByText('1 found.').waitFor();
+    await check('a search');
+    await page.keyboard.press('Escape');
+    await say(page, 'refused\u0007');
+    await page.locator('.stuck').waitFor();
+    await check('a message that was refused');
     await page.getByRole('button', { name: 'Insert an emoji' }).click();
     await check('the emoji');
     await page.keyboard.press('Escape');
@@ -76,10 +84,24 @@ for (const colorScheme of ['light', 'dark']) {
     gate.cut();
     await page.waitForSelector('.status[data-state="offline"]');
     await say(page, 'waiting');
-    await page.locator('.pending').waitFor();
+    await page.locator('.pending', { hasText: 'waiting' }).waitFor();
     await check('offline, with something waiting');
     await page.setViewportSize({ width: 320, height: 640 });
     await check('narrow');
+    await page.getByRole('button', { name: 'Rooms' }).click();
+    await check('the rooms, narrow');
+    await page.getByRole('button', { name: 'Rooms' }).click();
+    await page.getByRole('button', { name: /here$/ }).click();
+    await check('the people, narrow');
+    await page.setViewportSize({ width: 1200, height: 760 });
+    gate.mode = 'open';
+    await page.goto(`${gate.url}?proof`);
+    await live(page);
+    await page.getByRole('button', { name: 'Verify chain' }).click();
+    await page.getByText('all agree').waitFor();
+    await check('the proof panel');
+    await choose(page, 'Sign out…');
+    await check('a question before signing out');
   });
 }
 
@@ -115,6 +137,58 @@ test('everything_can_be_done_with_the_keyboard_alone', async (t) => {
     await row(page, `typed${', edited'.repeat(i + 1)}`).waitFor();
   }
   await page.locator('.reaction').nth(4).waitFor();
+});
+
+test('every_key_of_the_help_sheet_does_what_it_says', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t, { permissions: ['clipboard-read', 'clipboard-write'] });
+  await signIn(page, server.url, 'Ada');
+  for (const text of ['first', 'second']) await say(page, text);
+  await row(page, 'second').waitFor();
+  await becomes(() => page.locator('.pending, .marks').count(), 0);
+  const focused = () => page.evaluate(() => document.activeElement.dataset.offset ?? document.activeElement.id);
+  const toMessages = async () => {
+    await page.locator('.timeline').focus();
+    await page.keyboard.press('ArrowUp');
+    await becomes(focused, '2');
+  };
+  await toMessages();
+  await page.keyboard.press('ArrowUp');
+  await becomes(focused, '1');
+  await page.keyboard.press('ArrowDown');
+  await becomes(focused, '2');
+  await page.keyboard.press('r');
+  await page.getByText('Replying to Ada').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByText('Replying to Ada').waitFor({ state: 'hidden' });
+  await toMessages();
+  await page.keyboard.press('c');
+  await page.getByText('The link is copied.').waitFor();
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /#room=den&at=2$/);
+  await toMessages();
+  await page.keyboard.press('+');
+  await page.getByRole('dialog', { name: 'React with' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Delete');
+  await page.getByRole('dialog', { name: 'Delete this message?' }).waitFor();
+  await page.keyboard.press('Enter');
+  await page.getByText('Message deleted').first().waitFor();
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('/');
+  await page.getByRole('dialog', { name: 'Find a message' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('Escape');
+  await becomes(focused, 'box');
+  await page.getByRole('button', { name: 'Join another room' }).click();
+  await page.fill('#line', 'attic');
+  await page.keyboard.press('Enter');
+  await becomes(() => page.locator('.bar h1').textContent(), 'attic');
+  for (const [key, room] of [['Alt+ArrowUp', 'den'], ['Alt+ArrowDown', 'attic'], ['Alt+ArrowDown', 'den']]) {
+    await page.keyboard.press(key);
+    await becomes(() => page.locator('.bar h1').textContent(), room);
+  }
 });
 
 test('nothing_is_wider_than_320_pixels', async (t) => {

@@ -91,7 +91,7 @@ test('a_message_is_shown_on_another_screen_at_once', async (t) => {
     }).observe(document.querySelector('.place'), { subtree: true, childList: true });
   });
   const typedAt = {};
-  for (let i = 1; i <= 40; i += 1) {
+  for (let i = 1; i <= 100; i += 1) {
     await ada.fill('#box', `fast ${i}`);
     typedAt[`fast ${i}`] = Date.now();
     await ada.press('#box', 'Enter');

@@ -35,6 +35,31 @@ test('the_page_asks_no_other_host_and_the_policy_is_strict', async (t) => {
   assert.match(response.headers()['content-security-policy'], /default-src 'none'.*script-src 'self'.*frame-ancestors 'none'/);
   await signIn(page, server.url, 'Ada');
   assert.deepEqual([...hosts], [new URL(server.url).host]);
+  // Where the browser knows Trusted Types, not even the page's own code could make markup from text.
+  assert.match(await page.evaluate(() => {
+    try {
+      document.body.innerHTML = '<b>x</b>';
+      return 'was parsed';
+    } catch (error) {
+      return error.message;
+    }
+  }), /TrustedHTML/);
+  page.wrong.splice(0);
+});
+
+test('the_first_paint_waits_for_two_requests_in_a_row_and_no_more', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  const session = await page.context().newCDPSession(page);
+  await session.send('Network.enable');
+  const asked = [];
+  session.on('Network.requestWillBeSent', ({ request, initiator, type }) => asked.push([type, request.url, initiator.url ?? initiator.stack?.callFrames[0]?.url ?? '']));
+  await page.goto(server.url);
+  await page.waitForSelector('#name');
+  const behind = asked.filter(([type]) => ['Script', 'Stylesheet'].includes(type));
+  assert.ok(behind.length > 30, 'the requests were seen');
+  assert.deepEqual(behind.filter(([, , by]) => by !== server.url), [], 'each is asked for by the document itself');
+  assert.deepEqual(asked.filter(([type]) => type === 'Document').map(([, url]) => url), [server.url]);
 });
 
 test('no_payload_in_a_text_is_run_and_each_is_shown_as_it_is', async (t) => {

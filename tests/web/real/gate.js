@@ -13,10 +13,14 @@ export class Gate {
   swallowAnswers = false;
   #sockets = new Set();
 
-  /** @param {import('node:test').TestContext} t @param {number} port of the server */
+  /**
+   * @param {import('node:test').TestContext} t
+   * @param {number} port of the server; `gate.behind` leads what connects later to another one
+   */
   static async open(t, port) {
     const gate = new Gate();
-    gate.server = createServer((client) => gate.#accept(client, port)).listen(0, '127.0.0.1');
+    gate.behind = port;
+    gate.server = createServer((client) => gate.#accept(client, gate.behind)).listen(0, '127.0.0.1');
     await once(gate.server, 'listening');
     gate.port = gate.server.address().port;
     t.after(() => {
