@@ -1,175 +1,216 @@
 -- Appends one entry to a room's log, or says why not. One call, atomic, and never more work for a longer history.
 --
--- KEYS  1 meta  2 log  3 withdrawn  4 marks  5 key record  6 rate
--- ARGV  1 start chain of a new log   2 digest of the entry   3 hash of the content that a key stands for
---       4 the draft as it is kept    5 its cost in bytes     6 id of its author   7 kind: m e d r
---       8 target, or empty           9 channel              10 rate: µs per send  11 rate: µs of a full burst
---      12 key window, ms            13 idle time, ms        14 entries to keep    15 bytes to keep
+-- KEYS  1 meta  2 log, whose name is the channel's too  3 side  4 keys of even slices  5 keys of odd slices
+-- ARGV  1 start chain of a new log  2 digest of the entry  3 hash of the content that the key stands for, 16 digits
+--       4 the draft as it is kept   5 field of the key     6 field of the rate: 'r' and the author's id
+--       7 kind, and 8 target, of an edit, deletion or reaction
 --
--- meta is one string: offset chain start at first bytes withdrawn touched. `first` is the oldest offset that may be
--- there, `withdrawn` the number of fields of the withdrawn hash, `touched` when the expiries were last set.
+-- In front of this file stand the limits: WINDOW of keys and IDLE time in ms, INTERVAL of sends and a full BURST in µs,
+-- MOST entries, MOST_BYTES.
 --
--- Answers {'S', offset, chain, at} stored, {'D', …} duplicate, {'C', offset, chain} key conflict, {'R', wait in ms} over
--- the rate, {'N'} no such target, {'F'} somebody else's target.
+-- meta is packed: offset, chain, at, first, bytes, withdrawn, touched, slice. `first` is the oldest offset that may be
+-- there, `withdrawn` the number of messages that were, `touched` when the expiries were last set.
+--
+-- Time is cut into slices as long as the window. The hash of a slice has the records of keys (content, chain, offset,
+-- time) and rates (when the bucket is full again, Unix µs). Two are looked at, and older ones go as a whole, so that no
+-- record needs a key and an expiry of its own. `slice` is twice the number of the last one, odd where the one before
+-- it has something.
+--
+-- side holds, by offset of the message, 'd' and the newest edit of a deleted one (0 for none), the newest edit of an
+-- edited one; 'w' where there is any of these; and read marks by '@' and the user's id.
+--
+-- Answers S stored, D duplicate and C key conflict, each with chain, offset, newline, time; R over the rate, with the wait
+-- in ms; N no such target; F somebody else's target.
 --
 -- Everything is looked at before anything is written, and the first write is one that Redis refuses when it is full.
 -- Numbers are written without an exponent up to 1e14, which offsets and times stay below.
 
-local call = redis.call
-local match = string.match
+local call, pack, match, sub = redis.call, struct.pack, string.match, string.sub
+local FORMAT = '>I8c16I8I8I8I8I8I8'
+
+-- What an entry counts for beside its bytes.
+local OVERHEAD = 136
 
 local clock = call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local idle = tonumber(ARGV[13])
+local seconds, micros = clock[1] + 0, clock[2] + 0
+local now = seconds * 1000 + (micros - micros % 1000) / 1000
 
 local meta = call('GET', KEYS[1])
-local offset, chain, start, at, first, bytes, withdrawn, touched
+local offset, chain, at, first, bytes, withdrawn, touched, slice
 if meta then
-    offset, chain, start, at, first, bytes, withdrawn, touched =
-        match(meta, '^(%d+) (%x+) (%x+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-    if not offset then
+    if #meta ~= 72 then
         return redis.error_reply('CORRUPT ' .. KEYS[1])
     end
-    if now - at >= idle then
+    offset, chain, at, first, bytes, withdrawn, touched, slice = struct.unpack(FORMAT, meta)
+    if now - at >= IDLE then
         meta = false
     end
 end
 
 -- 1. The key.
-local record = call('GET', KEYS[5])
-if record and meta then
-    local content, of, o, c, a = match(record, '^(%x+) (%x+) (%d+) (%x+) (%d+)$')
-    local left = of == start and tonumber(ARGV[12]) - (now - a) or 0
-    if left > 0 then
-        if content ~= ARGV[3] then
-            return {'C', o, c}
-        end
-        -- A write, because a WAIT behind a script that wrote nothing would prove nothing.
-        call('PEXPIRE', KEYS[5], left)
-        return {'D', o, c, a}
+local field, rate = ARGV[5], ARGV[6]
+local this, before = (now - now % WINDOW) / WINDOW, false
+if meta then
+    local last = (slice - slice % 2) / 2
+    if this <= last then
+        this, before = last, slice % 2 == 1
+    else
+        before = this == last + 1
     end
 end
-
--- 2. The rate: when the bucket is full again is its whole state. A rate of a million a second is none.
-local interval = tonumber(ARGV[10])
+local current, previous = KEYS[4], KEYS[5]
+if this % 2 == 1 then
+    current, previous = previous, current
+end
 local full
-if interval > 1 then
-    local now_us = clock[1] * 1000000 + clock[2]
-    local emptiest = now_us + ARGV[11]
-    full = tonumber(call('GET', KEYS[6]) or 0)
-    if full < now_us or full > emptiest then
+if meta then
+    local found = {}
+    if not before or this * 2 <= slice then
+        found = call('HMGET', current, field, rate)
+    end
+    local place = current
+    if before and not (found[1] and found[2]) then
+        local older = call('HMGET', previous, field, rate)
+        if not found[1] then
+            found[1], place = older[1], previous
+        end
+        found[2] = found[2] or older[2]
+    end
+    local record = found[1]
+    if record and now - match(record, '%d+$') < WINDOW then
+        if sub(record, 1, 16) ~= ARGV[3] then
+            return 'C' .. sub(record, 17)
+        end
+        -- A write, because a WAIT behind a script that wrote nothing would prove nothing.
+        call('HSET', place, field, record)
+        return 'D' .. sub(record, 17)
+    end
+    full = found[2]
+end
+
+-- 2. The rate. A million a second is none.
+if INTERVAL > 1 then
+    local now_us = seconds * 1000000 + micros
+    full = (full or 0) + 0
+    if full < now_us or full > now_us + BURST then
         full = now_us
     end
-    full = full + interval
-    if full > emptiest then
-        return {'R', math.ceil((full - emptiest) / 1000)}
+    full = full + INTERVAL
+    if full > now_us + BURST then
+        return 'R' .. math.ceil((full - now_us - BURST) / 1000)
     end
-    full = {string.format('%.0f', full), math.ceil((full - now_us) / 1000)}
 end
 
 -- 3. The target.
 local kind, target = ARGV[7], ARGV[8]
 local state
-if target ~= '' then
-    local found = meta and call('XRANGE', KEYS[2], target .. '-0', target .. '-0')[1]
+if target then
+    local found = meta and call('XRANGE', KEYS[2], target, target)[1]
     if not found then
-        return {'N'}
+        return 'N'
     end
-    local target_kind, author = match(found[2][2], '^[^\n]*\n%d+\n(%a)\n([^\n]*)\n')
+    local target_kind, author = match(found[2][2], '^%d+\n%d+\n%x+\n%x+\n(%a)\n([^\n]*)\n')
     state = call('HGET', KEYS[3], target)
-    if target_kind ~= 'm' or (state and string.byte(state) == 100) then
-        return {'N'}
+    if target_kind ~= 'm' or (state and sub(state, 1, 1) == 'd') then
+        return 'N'
     end
-    if kind ~= 'r' and author ~= ARGV[6] then
-        return {'F'}
+    if kind ~= 'r' and author ~= sub(rate, 2) then
+        return 'F'
     end
 end
 
 -- 4. The entry.
-local stale = not meta
-if stale then
-    offset, chain, start, at, first, bytes, withdrawn, touched = 0, ARGV[1], ARGV[1], 0, 1, 0, 0, 0
-elseif withdrawn ~= '0' and call('HLEN', KEYS[3]) ~= tonumber(withdrawn) then
+if not meta then
+    call('UNLINK', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+    offset, chain, at, first, bytes, withdrawn, touched, slice = 0, ARGV[1], 0, 1, 0, 0, 0, -1
+elseif withdrawn > 0 and call('HEXISTS', KEYS[3], 'w') == 0 then
     -- What was withdrawn isn't known any more (evicted): nothing of it may be served.
-    stale, first, bytes, withdrawn = true, offset + 1, 0, 0
+    call('UNLINK', KEYS[2])
+    first, bytes, withdrawn = offset + 1, 0, 0
 end
-if stale then
-    call('UNLINK', KEYS[2], KEYS[3])
-    if not meta then
-        call('UNLINK', KEYS[4])
-    end
-end
-if now > tonumber(at) then
+if now > at then
     at = now
 end
 offset = offset + 1
-local next_chain = string.sub(redis.sha1hex(chain .. '\n' .. offset .. '\n' .. at .. '\n' .. ARGV[2]), 1, 16)
-local entry = 'E' .. offset .. ' ' .. at .. ' ' .. chain .. ' ' .. next_chain .. '\n' .. ARGV[4]
-call('XADD', KEYS[2], offset .. '-0', 'e', entry)
-bytes = bytes + ARGV[5]
+local head = offset .. '\n' .. at
+local next_chain = sub(redis.sha1hex(chain .. '\n' .. head .. '\n' .. ARGV[2]), 1, 16)
+local entry = head .. '\n' .. chain .. '\n' .. next_chain .. '\n' .. ARGV[4]
+call('XADD', KEYS[2], offset, 'e', entry)
+bytes = bytes + #entry + OVERHEAD
 
--- How long everything lives beyond the last refresh, which is done eight times in an idle time at most.
-local life = math.floor(idle * 1.25) + 1000
+-- How long everything lives beyond the last refresh, of which there are at most eight in an idle time.
+local LIFE = math.floor(IDLE * 1.25) + 1000
 if kind == 'e' or kind == 'd' then
-    call('HSET', KEYS[3], target, kind == 'e' and offset or 'd' .. (state or '0'))
-    call('PEXPIRE', KEYS[3], life)
+    call('HSET', KEYS[3], target, kind == 'e' and offset or 'd' .. (state or '0'), 'w', '')
+    call('PEXPIRE', KEYS[3], LIFE)
     if not state then
         withdrawn = withdrawn + 1
     end
 end
 
 -- 5. The trim: lazily, and a few at a time.
-local most, most_bytes = tonumber(ARGV[14]), tonumber(ARGV[15])
-if offset - first >= most + math.min(64, most / 2) or bytes > most_bytes * 1.0625 then
-    local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 256)
-    local keep = offset
+if offset - first >= MOST + math.min(64, MOST / 2) or bytes > MOST_BYTES * 1.0625 then
+    -- One more than the count demands, to see where the log begins then.
+    local some = math.min(math.max(offset - first - MOST + 2, 64), 256)
+    local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', some)
     for i = 1, #oldest do
-        local o, cost, k, t = match(oldest[i][2][2], '^E(%d+) [^\n]*\n(%d+)\n(%a)\n[^\n]*\n[^\n]*\n[^\n]*\n(%d*)\n')
-        if not o then
-            return redis.error_reply('CORRUPT ' .. KEYS[2])
-        end
-        o = tonumber(o)
-        if o == offset or (offset - o < most and bytes <= most_bytes) then
-            keep = o
+        local id, old = oldest[i][1], oldest[i][2][2]
+        first = sub(id, 1, -3) + 0
+        if first == offset or (offset - first < MOST and bytes <= MOST_BYTES) then
             break
         end
-        bytes = bytes - cost
-        keep = o + 1
-        -- The state of a message is needed as long as the message or its newest edit is there.
-        if withdrawn ~= '0' and withdrawn ~= 0 and (k == 'm' or k == 'e') then
-            local field = k == 'm' and o or t
-            local s = call('HGET', KEYS[3], field)
-            local edit = s and tonumber(match(s, '%d+'))
-            if edit and edit <= o then
-                call('HDEL', KEYS[3], field)
+        bytes = bytes - #old - OVERHEAD
+        if withdrawn > 0 then
+            -- The state of a message is needed as long as the message or its newest edit is there.
+            local k, t = match(old, '^%d+\n%d+\n%x+\n%x+\n(%a)\n[^\n]*\n[^\n]*\n[^\n]*\n(%d*)\n')
+            local message = k == 'm' and first or k == 'e' and t
+            local edit = message and match(call('HGET', KEYS[3], message) or '', '%d+')
+            if edit and edit + 0 <= first then
+                call('HDEL', KEYS[3], message)
                 withdrawn = withdrawn - 1
+                if withdrawn == 0 then
+                    call('HDEL', KEYS[3], 'w')
+                end
             end
         end
+        first = first + 1
     end
-    call('XTRIM', KEYS[2], 'MINID', '=', keep .. '-0')
-    first = keep
-    if keep == offset then
-        bytes = tonumber(ARGV[5])
+    call('XTRIM', KEYS[2], 'MINID', '=', first)
+    if first == offset then
+        bytes = #entry + OVERHEAD
     end
 end
 
 -- 6. The rest.
-local refresh = at - touched >= idle / 8
+local record = next_chain .. head
+local refresh = at - touched >= IDLE / 8
 if refresh then
     touched = at
 end
-meta = offset .. ' ' .. next_chain .. ' ' .. start .. ' ' .. at .. ' ' .. first .. ' ' .. bytes .. ' ' .. withdrawn .. ' ' .. touched
+local turn = this * 2 > slice
+if turn then
+    if before then
+        call('UNLINK', current)
+    else
+        call('UNLINK', current, previous)
+    end
+    slice = this * 2 + (before and 1 or 0)
+end
+meta = pack(FORMAT, offset, next_chain, at, first, bytes, withdrawn, touched, slice)
 if refresh then
-    call('SET', KEYS[1], meta, 'PX', life)
-    call('PEXPIRE', KEYS[2], life)
-    call('PEXPIRE', KEYS[3], life)
-    call('PEXPIRE', KEYS[4], life)
+    call('SET', KEYS[1], meta, 'PX', LIFE)
+    call('PEXPIRE', KEYS[2], LIFE)
+    call('PEXPIRE', KEYS[3], LIFE)
 else
-    call('SET', KEYS[1], meta, 'KEEPTTL')
+    call('SETRANGE', KEYS[1], 0, meta)
 end
 if full then
-    call('SET', KEYS[6], full[1], 'PX', full[2])
+    call('HSET', current, field, ARGV[3] .. record, rate, full)
+else
+    call('HSET', current, field, ARGV[3] .. record)
 end
-call('SET', KEYS[5], ARGV[3] .. ' ' .. start .. ' ' .. offset .. ' ' .. next_chain .. ' ' .. at, 'PX', ARGV[12])
-call('PUBLISH', ARGV[9], entry)
-return {'S', offset, next_chain, at}
+if turn then
+    call('PEXPIRE', current, WINDOW * 2 + 1000)
+end
+call('PUBLISH', KEYS[2], entry)
+return 'S' .. record

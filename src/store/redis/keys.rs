@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::domain::{Key, RoomId, UserId};
+use crate::domain::RoomId;
 use crate::store::RecordId;
 
 /// Makes the names of one deployment.
@@ -36,6 +36,11 @@ impl Names {
     /// The leases of the instances.
     pub fn leases(&self) -> String {
         format!("{}:leases", self.prefix)
+    }
+
+    /// What names the time since Redis was empty.
+    pub fn era(&self) -> String {
+        format!("{}:era", self.prefix)
     }
 
     /// The claims to instances whose lease has ended.
@@ -75,19 +80,24 @@ impl RoomNames {
         self.named("meta")
     }
 
-    /// The entries: a stream.
+    /// The entries: a stream. The channel has the same name.
     pub fn log(&self) -> String {
         self.named("log")
     }
 
-    /// What was edited or deleted, by the offset of the message.
-    pub fn withdrawn(&self) -> String {
-        self.named("withdrawn")
+    /// What was edited or deleted, and read marks.
+    pub fn side(&self) -> String {
+        self.named("side")
     }
 
-    /// Read marks by user.
-    pub fn marks(&self) -> String {
-        self.named("marks")
+    /// What keys were used for and how fast users send, in slices of time whose number is even.
+    pub fn even_keys(&self) -> String {
+        self.named("keys:0")
+    }
+
+    /// The same in slices whose number is odd.
+    pub fn odd_keys(&self) -> String {
+        self.named("keys:1")
     }
 
     /// The members over all instances.
@@ -100,19 +110,9 @@ impl RoomNames {
         format!("{}on:{instance}", self.stem)
     }
 
-    /// What a client's key was used for. An id holds no space, so no two pairs have one name.
-    pub fn key(&self, user: &UserId, key: &Key) -> String {
-        format!("{}key:{} {}", self.stem, user.as_str(), key.as_str())
-    }
-
-    /// How fast a user sends.
-    pub fn rate(&self, user: &UserId) -> String {
-        format!("{}rate:{}", self.stem, user.as_str())
-    }
-
     /// The channel.
     pub fn channel(&self) -> String {
-        self.named("channel")
+        self.log()
     }
 
     fn named(&self, name: &str) -> String {
@@ -149,7 +149,7 @@ mod tests {
         let mut all = HashSet::new();
         for room in rooms {
             let room = names.room(&RoomId::parse(room, 128).unwrap());
-            for name in [room.meta(), room.log(), room.withdrawn(), room.marks(), room.members(), room.channel()] {
+            for name in [room.meta(), room.log(), room.side(), room.even_keys(), room.odd_keys(), room.members()] {
                 assert_eq!(name.matches('{').count(), 1, "{name}");
                 assert_eq!(name.matches('}').count(), 1, "{name}");
                 assert!(name.bytes().all(|b| b.is_ascii_graphic() && !b"*?[]\\".contains(&b)), "{name}");
@@ -157,14 +157,5 @@ mod tests {
             }
         }
         assert!(!all.contains(&names.probe("a").meta()));
-    }
-
-    #[test]
-    fn no_key_of_a_client_reaches_that_of_another_user() {
-        let names = Names::new("confab").room(&RoomId::parse("r", 128).unwrap());
-        let key = |user: &str, key: &str| names.key(&UserId::parse(user).unwrap(), &Key::parse(key).unwrap());
-        let pairs = [("ada", "k"), ("ada:", "k"), ("ada", ":k"), ("a", "da k"), ("a", " da k"), ("ada", " k")];
-        let all: HashSet<String> = pairs.iter().map(|(user, k)| key(user, k)).collect();
-        assert_eq!(all.len(), pairs.len());
     }
 }

@@ -244,11 +244,7 @@ impl Lane {
 
     async fn dial(&self) -> Result<Connection, super::dial::DialError> {
         let mut connection = self.shared.dialer.checkout().await?;
-        let mut load = Pipeline::new();
-        for script in self.shared.scripts.all() {
-            load.add_command(script.load()).ignore();
-        }
-        load.query_async::<()>(&mut *connection).await?;
+        self.shared.scripts.load(&mut *connection).await?;
         Ok(connection)
     }
 
@@ -291,11 +287,7 @@ impl Lane {
 
     /// The scripts were flushed: nothing of these calls was done.
     async fn load_again(&self, connection: &mut Connection, again: &mut Vec<Call>, state: &mut Line) {
-        let mut load = Pipeline::new();
-        for script in self.shared.scripts.all() {
-            load.add_command(script.load()).ignore();
-        }
-        if load.query_async::<()>(&mut **connection).await.is_ok() {
+        if self.shared.scripts.load(&mut **connection).await.is_ok() {
             *again = self.pipeline(connection, again, state).await;
         }
     }

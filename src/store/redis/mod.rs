@@ -5,9 +5,10 @@
 //! and Redis; nobody else does. Time within a log and of leases is Redis's.
 //!
 //! What is kept, all names in `keys`: per room one string where the log stands (`meta`), one stream of entries (`log`),
-//! one hash of withdrawn messages, one of read marks, one of members and a set of them per instance; per client key and
-//! per sender's rate one string with an expiry. Beside the rooms: leases, claims, and a set of rooms per instance.
+//! one hash of withdrawn messages and read marks (`side`), two of client keys and rates that take turns (`keys`), one of
+//! members and a set of them per instance. Beside the rooms: leases, claims, and a set of rooms per instance.
 
+mod cold;
 mod dial;
 mod durability;
 mod fault;
@@ -15,6 +16,7 @@ mod keys;
 mod lane;
 mod options;
 mod outlet;
+mod presence;
 mod present;
 mod pulse;
 mod record;
@@ -22,26 +24,28 @@ mod scripts;
 mod start;
 mod subscriber;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::{
-    After, Announcement, AppendError, Checked, Durability, FIRST_LEASE_MS, Feed, Health, Members, Page, PageSize,
-    Pending, RecordId, Refusal, Reset, Store, StoreError, Stored, cost,
+    After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, Page, PageSize, Pending, RecordId,
+    Refusal, Reset, Store, StoreError, Stored, cost,
 };
 use crate::domain::{Chain, Draft, Limits, Millis, Position, RoomId, Since, User, UserId};
+use cold::{Cold, one};
 use dial::{Dialer, SharedDialer};
 use durability::Acknowledging;
 use fault::{AWAY_RETRY_MS, Fault};
 use keys::{Names, RoomNames};
 use lane::{Answering, CallError, Lanes, Shared};
 use outlet::Outlet;
+use presence::Presence;
 use present::Present;
 use pulse::{Pulse, Vitals};
 use scripts::Scripts;
@@ -50,14 +54,11 @@ use subscriber::Subscriber;
 pub use options::{DurabilitySetting, Options, Password, Tls};
 pub use start::StartError;
 
-/// Members that one step of a sweep takes out of a room.
-const SWEEP_CHUNK: usize = 200;
+/// Hex digits of a chain.
+const CHAIN_DIGITS: usize = 16;
 
-/// How long a claim to an ended instance holds; then another instance goes on with it.
-const CLAIM_MS: Millis = 30_000;
-
-/// Rooms that a sweep reads at a time.
-const SWEEP_ROOMS: usize = 500;
+/// Bytes of a room's packed meta.
+const META_BYTES: usize = 72;
 
 /// One instance's connection to Redis.
 pub struct Redis {
@@ -65,14 +66,14 @@ pub struct Redis {
     names: Names,
     scripts: Arc<Scripts>,
     limits: Arc<Limits>,
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     subscriber: Subscriber,
     outlet: Arc<Outlet>,
     vitals: Arc<Vitals>,
     acknowledging: Arc<Acknowledging>,
-    present: Arc<Mutex<Present>>,
+    presence: Arc<Presence>,
+    cold: Cold,
     pulse: AbortHandle,
-    guest_key: Option<String>,
 }
 
 /// What a store has in hand at a moment, for whoever measures.
@@ -123,7 +124,7 @@ impl Redis {
         proposed_key: Option<&str>,
     ) -> Result<Connected, StartError> {
         let names = Names::new(&options.prefix);
-        let scripts = Arc::new(Scripts::new());
+        let scripts = Arc::new(Scripts::new(&limits));
         let acknowledging = Arc::new(Acknowledging::new(options.durability));
         let dialer = Arc::new(Dialer::new(options, lane::LANES)?);
         let present = Present::new();
@@ -144,6 +145,8 @@ impl Redis {
             acknowledging: Arc::clone(&acknowledging),
             suspect: Arc::clone(&suspect),
         });
+        let lanes = Arc::new(lanes);
+        let cold = Cold { dialer: Arc::clone(&dialer), scripts: Arc::clone(&scripts) };
         let pulse = Pulse {
             dialer: Arc::clone(&dialer),
             vitals: Arc::clone(&vitals),
@@ -152,7 +155,15 @@ impl Redis {
             suspect,
         };
         let pulse = tokio::spawn(pulse.run()).abort_handle();
-        let present = Arc::new(Mutex::new(present));
+        let presence = Arc::new(Presence {
+            lanes: Arc::clone(&lanes),
+            cold: cold.clone(),
+            names: names.clone(),
+            acknowledging: Arc::clone(&acknowledging),
+            outlet: Arc::clone(&outlet),
+            guest_key: guest_key.clone(),
+            present: Mutex::new(present),
+        });
         let store = Self {
             dialer,
             names,
@@ -163,9 +174,9 @@ impl Redis {
             outlet,
             vitals,
             acknowledging,
-            present,
+            presence,
+            cold,
             pulse,
-            guest_key: guest_key.clone(),
         };
         Ok(Connected { store: Arc::new(store), feed, guest_key })
     }
@@ -187,10 +198,6 @@ impl Redis {
             dropped_publications: self.outlet.dropped(),
             redials: self.dialer.epoch(),
         }
-    }
-
-    fn present(&self) -> MutexGuard<'_, Present> {
-        self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a lane's call comes to, for a call that has no other answer than that it was done.
@@ -218,7 +225,7 @@ impl Redis {
         if let Err(away) = self.reachable() {
             return std::future::ready(Err(away)).boxed();
         }
-        let cold = self.cold();
+        let cold = self.cold.clone();
         async move {
             let answers = cold.ask(pipeline).await?;
             read(answers).ok_or_else(|| {
@@ -229,13 +236,9 @@ impl Redis {
         .boxed()
     }
 
-    fn cold(&self) -> Cold {
-        Cold { dialer: Arc::clone(&self.dialer), scripts: Arc::clone(&self.scripts) }
-    }
-
     fn read_call(&self, room: &RoomNames) -> Cmd {
         let mut call = self.scripts.read.call(3);
-        call.arg(room.meta()).arg(room.log()).arg(room.withdrawn()).arg(self.limits.history_idle_ms);
+        call.arg(room.meta()).arg(room.log()).arg(room.side()).arg(self.limits.history_idle_ms);
         call
     }
 }
@@ -255,89 +258,21 @@ async fn answer(answering: Answering, patience: Duration) -> Result<lane::Answer
     }
 }
 
-/// Calls on a connection that is taken out of the pool for one of them.
-struct Cold {
-    dialer: SharedDialer,
-    scripts: Arc<Scripts>,
-}
-
-impl Cold {
-    async fn ask(&self, mut pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
-        let mut connection = self.dialer.checkout().await.map_err(|error| {
-            tracing::debug!(%error, "no connection to Redis");
-            StoreError::Unavailable { retry_ms: AWAY_RETRY_MS }
-        })?;
-        pipeline.ignore_errors();
-        for attempt in 0..2 {
-            let asked: Result<Vec<Result<Value, RedisError>>, _> = pipeline.query_async(&mut *connection).await;
-            let asked = asked.and_then(|answers| answers.into_iter().collect());
-            let error = match asked {
-                Ok(answers) => return Ok(answers),
-                Err(error) => error,
-            };
-            let fault = Fault::of(&error);
-            match fault {
-                Fault::NoScript if attempt == 0 => {
-                    let mut load = Pipeline::new();
-                    for script in self.scripts.all() {
-                        load.add_command(script.load()).ignore();
-                    }
-                    load.query_async::<()>(&mut *connection).await.map_err(|error| Fault::of(&error).told())?;
-                    continue;
-                }
-                Fault::WrongNode | Fault::Secrets => {
-                    self.dialer.redial(error.code().unwrap_or("refused"), false);
-                }
-                Fault::Foreign => tracing::error!(%error, "what is under a key can't be read"),
-                Fault::Connection | Fault::Busy | Fault::Full | Fault::NoScript => {
-                    tracing::debug!(%error, "Redis did not answer a call");
-                }
-            }
-            if fault == Fault::Connection {
-                // Not back into the pool: an answer may still come.
-                drop(deadpool_redis::Connection::take(connection));
-            }
-            return Err(match fault {
-                Fault::Connection => StoreError::Unavailable { retry_ms: AWAY_RETRY_MS },
-                other => other.told(),
-            });
-        }
-        Err(Fault::NoScript.told())
-    }
-}
-
 impl Store for Redis {
     fn append(&self, room: &RoomId, draft: Draft) -> Pending<Stored, AppendError> {
         if let Err(away) = self.reachable() {
             return std::future::ready(Err(away.into())).boxed();
         }
-        let limits = &self.limits;
         let names = self.names.room(room);
         let packed = record::pack(&draft);
         let start = Chain::from_bits(rand::random());
-        let interval_us = 1_000_000.0 / limits.sends_per_second.max(1) as f64;
-        let mut call = self.scripts.append.call(6);
-        call.arg(names.meta())
-            .arg(names.log())
-            .arg(names.withdrawn())
-            .arg(names.marks())
-            .arg(names.key(&draft.user.id, &draft.key))
-            .arg(names.rate(&draft.user.id))
-            .arg(&start.hex())
-            .arg(packed.digest.as_str())
-            .arg(packed.content)
-            .arg(packed.text)
-            .arg(packed.cost)
-            .arg(draft.user.id.as_str())
-            .arg(packed.kind.to_string())
-            .arg(packed.target)
-            .arg(names.channel())
-            .arg(interval_us)
-            .arg(interval_us * limits.send_burst.max(1) as f64)
-            .arg(limits.key_window_ms)
-            .arg(limits.history_idle_ms)
-            .arg(limits.history_entries)
-            .arg(limits.history_bytes);
+        let mut call = self.scripts.append.call(5);
+        call.arg(names.meta()).arg(names.log()).arg(names.side()).arg(names.even_keys()).arg(names.odd_keys());
+        call.arg(&start.hex()).arg(packed.digest.as_str()).arg(packed.content).arg(packed.text);
+        call.arg(&record::key_field(&draft.user.id, &draft.key)).arg(record::rate_field(&draft.user.id));
+        if let Some(target) = packed.target {
+            call.arg(packed.kind.to_string()).arg(target);
+        }
         let answering = match self.lanes.call(room, call, true) {
             Ok(answering) => answering,
             Err(StoreError::Overloaded { retry_ms }) => {
@@ -348,7 +283,7 @@ impl Store for Redis {
         let patience = self.dialer.options().response_timeout;
         async move {
             match answer(answering, patience).await {
-                Ok(lane::Answer { value, durability }) => appended(value, durability),
+                Ok(lane::Answer { value, durability }) => appended(&value, durability),
                 Err(CallError::NotDone(StoreError::Overloaded { retry_ms })) => {
                     Err(Refusal::Overloaded { retry_ms }.into())
                 }
@@ -430,8 +365,8 @@ impl Store for Redis {
 
     fn mark_read(&self, room: &RoomId, user: &UserId, offset: u64, origin: u64) -> Pending<()> {
         let names = self.names.room(room);
-        let mut call = self.scripts.mark.call(2);
-        call.arg(names.meta()).arg(names.marks()).arg(self.limits.history_idle_ms).arg(names.channel());
+        let mut call = self.scripts.mark.call(3);
+        call.arg(names.meta()).arg(names.side()).arg(names.log()).arg(self.limits.history_idle_ms);
         call.arg(user.as_str()).arg(offset).arg(origin);
         self.done(self.reachable().and_then(|()| self.lanes.call(room, call, false)))
     }
@@ -441,7 +376,7 @@ impl Store for Redis {
         let mut pipeline = Pipeline::new();
         pipeline.cmd("TIME");
         pipeline.cmd("GET").arg(names.meta());
-        pipeline.cmd("HGET").arg(names.marks()).arg(user.as_str());
+        pipeline.cmd("HGET").arg(names.side()).arg(format!("@{}", user.as_str()));
         let idle_ms = self.limits.history_idle_ms;
         self.ask(pipeline, move |answers| {
             let [now, meta, mark] = &answers[..] else { return None };
@@ -458,51 +393,12 @@ impl Store for Redis {
     }
 
     fn enter(&self, room: &RoomId, user: &User) -> Pending<()> {
-        if let Err(away) = self.reachable() {
-            return std::future::ready(Err(away)).boxed();
-        }
-        let names = self.names.room(room);
-        // Held until everything is in its place.
-        let mut present = self.present();
-        if !present.is_leased() {
-            let mut first = self.scripts.renew.call(1);
-            first.arg(self.names.leases()).arg(present.instance()).arg(FIRST_LEASE_MS).arg("first");
-            if let Err(error) = self.lanes.tell(room, first) {
-                return std::future::ready(Err(error)).boxed();
-            }
-        }
-        if present.enter(room, &user.id) {
-            let mut list = redis::cmd("SADD");
-            list.arg(self.names.rooms_of(present.instance())).arg(room.as_str());
-            if let Err(error) = self.lanes.tell(room, list) {
-                present.leave(room, &user.id);
-                return std::future::ready(Err(error)).boxed();
-            }
-        }
-        let mut call = self.scripts.enter.call(2);
-        call.arg(names.members()).arg(names.members_on(present.instance()));
-        call.arg(names.channel()).arg(present.instance()).arg(user.id.as_str()).arg(user.name.as_str());
-        self.done(self.lanes.call(room, call, false))
+        self.done(self.reachable().and_then(|()| self.presence.enter(room, user)))
     }
 
     fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()> {
-        let names = self.names.room(room);
-        let mut present = self.present();
-        let was_last = present.leave(room, user);
-        if let Err(away) = self.reachable() {
-            return std::future::ready(Err(away)).boxed();
-        }
-        let mut call = self.scripts.leave.call(2);
-        call.arg(names.members()).arg(names.members_on(present.instance()));
-        call.arg(names.channel()).arg(present.instance()).arg(user.as_str()).arg(1);
-        let left = self.lanes.call(room, call, false);
-        if was_last {
-            let mut unlist = redis::cmd("SREM");
-            unlist.arg(self.names.rooms_of(present.instance())).arg(room.as_str());
-            // One room too many in the list costs a sweep one step.
-            let _ = self.lanes.tell(room, unlist);
-        }
-        self.done(left)
+        let away = self.reachable();
+        self.done(self.presence.leave(room, user, away))
     }
 
     fn members(&self, room: &RoomId, most: usize) -> Pending<Members> {
@@ -524,86 +420,17 @@ impl Store for Redis {
 
     fn renew_lease(&self, for_ms: Millis) -> Pending<()> {
         self.outlet.tell_interrupted();
-        let (instance, leased) = {
-            let present = self.present();
-            (present.instance().to_owned(), present.is_leased())
-        };
-        let mut renew = self.scripts.renew.call(1);
-        renew.arg(self.names.leases()).arg(&instance).arg(for_ms).arg(if leased { "" } else { "new" });
-        let mut pipeline = one(renew);
-        if self.acknowledging.waits() {
-            // An instance that only reads would never notice a failover otherwise.
-            pipeline.cmd("WAIT").arg(1).arg(self.dialer.options().wait_timeout.as_millis() as u64);
+        match self.reachable() {
+            Ok(()) => Arc::clone(&self.presence).renew(for_ms).boxed(),
+            Err(away) => std::future::ready(Err(away)).boxed(),
         }
-        if let Some(key) = &self.guest_key {
-            // After a flush, whoever holds it sets it again.
-            let mut keep = redis::cmd("SET");
-            keep.arg(self.names.guest_key()).arg(key).arg("NX");
-            pipeline.add_command(keep);
-        }
-        if let Err(away) = self.reachable() {
-            return std::future::ready(Err(away)).boxed();
-        }
-        let cold = self.cold();
-        let waited = self.acknowledging.waits();
-        let (present, acknowledging) = (Arc::clone(&self.present), Arc::clone(&self.acknowledging));
-        let (outlet, leases) = (Arc::clone(&self.outlet), self.names.leases());
-        let again = self.scripts.renew.call(1);
-        async move {
-            let answers = cold.ask(pipeline).await?;
-            match answers.get(1).filter(|_| waited) {
-                Some(Value::Int(0)) if acknowledging.unconfirmed() => {
-                    cold.dialer.redial("replicas don't confirm", true);
-                }
-                Some(Value::Int(1..)) => acknowledging.confirmed(),
-                _ => {}
-            }
-            let lock = || present.lock().unwrap_or_else(PoisonError::into_inner);
-            let lost = matches!(answers.first(), Some(Value::Int(0)));
-            if !lost {
-                lock().lease();
-                return Ok(());
-            }
-            tracing::warn!("this instance's lease is gone, and its members with it; they enter again");
-            let instance = {
-                let mut present = lock();
-                if present.instance() == instance {
-                    present.lose_lease();
-                }
-                present.lease();
-                present.instance().to_owned()
-            };
-            let mut again = again;
-            again.arg(leases).arg(instance).arg(for_ms).arg("new");
-            cold.ask(one(again)).await?;
-            // Member counts don't agree now: whoever checks enters its members again.
-            outlet.interrupt();
-            Ok(())
-        }
-        .boxed()
     }
 
     fn sweep(&self) -> Pending<usize> {
-        if let Err(away) = self.reachable() {
-            return std::future::ready(Err(away)).boxed();
+        match self.reachable() {
+            Ok(()) => presence::sweep(self.cold.clone(), self.names.clone()).boxed(),
+            Err(away) => std::future::ready(Err(away)).boxed(),
         }
-        let cold = self.cold();
-        let names = self.names.clone();
-        async move {
-            let mut claimed = 0;
-            loop {
-                let mut claim = cold.scripts.claim.call(2);
-                claim.arg(names.leases()).arg(names.claims()).arg(CLAIM_MS);
-                let answers = cold.ask(one(claim)).await?;
-                let Some(Value::Array(answer)) = answers.first() else { return Err(StoreError::Corrupt) };
-                let [instance, first] = &answer[..] else { return Ok(claimed) };
-                let instance =
-                    bytes(instance).and_then(|id| std::str::from_utf8(id).ok()).ok_or(StoreError::Corrupt)?;
-                cold.sweep_instance(&names, instance).await?;
-                claimed += usize::from(*first == Value::Int(1));
-            }
-        }
-        .boxed()
     }
 
     fn keep(&self, id: RecordId, record: Vec<u8>, for_ms: Millis) -> Pending<()> {
@@ -641,71 +468,25 @@ impl Redis {
     }
 }
 
-impl Cold {
-    /// Takes the members of an ended instance out of every room it was in.
-    async fn sweep_instance(&self, names: &Names, instance: &str) -> Result<(), StoreError> {
-        let rooms = names.rooms_of(instance);
-        loop {
-            let mut some = redis::cmd("SRANDMEMBER");
-            some.arg(&rooms).arg(SWEEP_ROOMS);
-            let answers = self.ask(one(some)).await?;
-            let Some(Value::Array(some)) = answers.first() else { return Err(StoreError::Corrupt) };
-            if some.is_empty() {
-                break;
-            }
-            for room in some {
-                let name = bytes(room).and_then(|name| std::str::from_utf8(name).ok());
-                if let Some(room) = name.and_then(|name| RoomId::parse(name, record::LONGEST_NAME).ok()) {
-                    self.sweep_room(&names.room(&room), instance).await?;
-                }
-                let mut swept = redis::cmd("SREM");
-                swept.arg(&rooms).arg(bytes(room).unwrap_or_default());
-                self.ask(one(swept)).await?;
-            }
-        }
-        let mut done = redis::cmd("ZREM");
-        done.arg(names.claims()).arg(instance);
-        self.ask(one(done)).await.map(drop)
-    }
-
-    async fn sweep_room(&self, room: &RoomNames, instance: &str) -> Result<(), StoreError> {
-        loop {
-            let mut call = self.scripts.leave.call(2);
-            call.arg(room.members()).arg(room.members_on(instance));
-            call.arg(room.channel()).arg(instance).arg("").arg(SWEEP_CHUNK);
-            match self.ask(one(call)).await?.first() {
-                Some(Value::Int(0)) => return Ok(()),
-                Some(Value::Int(_)) => {}
-                _ => return Err(StoreError::Corrupt),
-            }
-        }
-    }
-}
-
-fn one(command: Cmd) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(1);
-    pipeline.add_command(command);
-    pipeline
-}
-
 /// Reads the answer of the script that appends.
-fn appended(value: Value, durability: Durability) -> Result<Stored, AppendError> {
+fn appended(value: &Value, durability: Durability) -> Result<Stored, AppendError> {
     let read = || {
-        let Value::Array(answer) = value else { return None };
-        let position = || Some(Position { offset: integer(answer.get(1)?)?, chain: chain(answer.get(2)?)? });
+        let (kind, rest) = std::str::from_utf8(bytes(value)?).ok()?.split_at_checked(1)?;
         let stored = |duplicate| {
-            let (position, at) = (position()?, integer(answer.get(3)?)?);
-            Some(Ok(Stored { position, at, durability, duplicate }))
+            let (chain, numbers) = rest.split_at_checked(CHAIN_DIGITS)?;
+            let (offset, at) = numbers.split_once('\n')?;
+            let position = Position { offset: offset.parse().ok()?, chain: Chain::parse(chain)? };
+            Some(Stored { position, at: at.parse().ok()?, durability, duplicate })
         };
-        match bytes(answer.first()?)? {
-            b"S" => stored(false),
-            b"D" => stored(true),
-            b"C" => Some(Err(Refusal::KeyConflict { position: position()? })),
-            b"R" => Some(Err(Refusal::RateLimited { retry_ms: integer(answer.get(1)?)? })),
-            b"N" => Some(Err(Refusal::NotFound)),
-            b"F" => Some(Err(Refusal::Forbidden)),
-            _ => None,
-        }
+        Some(match kind {
+            "S" => Ok(stored(false)?),
+            "D" => Ok(stored(true)?),
+            "C" => Err(Refusal::KeyConflict { position: stored(true)?.position }),
+            "R" => Err(Refusal::RateLimited { retry_ms: rest.parse().ok()? }),
+            "N" => Err(Refusal::NotFound),
+            "F" => Err(Refusal::Forbidden),
+            _ => return None,
+        })
     };
     read().ok_or(AppendError::Unknown(StoreError::Corrupt))?.map_err(AppendError::from)
 }
@@ -769,10 +550,10 @@ impl Meta {
         if *value == Value::Nil {
             return Some(None);
         }
-        let mut fields = std::str::from_utf8(bytes(value)?).ok()?.split(' ');
-        let offset = fields.next()?.parse().ok()?;
-        let chain = Chain::parse(fields.next()?)?;
-        let at = fields.nth(1)?.parse().ok()?;
+        let packed: &[u8; META_BYTES] = bytes(value)?.try_into().ok()?;
+        let number = |at: usize| packed[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let (offset, at) = (number(0), number(24));
+        let chain = Chain::parse(std::str::from_utf8(&packed[8..24]).ok()?)?;
         Some(Some(Self { top: Position { offset, chain }, at }))
     }
 

@@ -1,12 +1,11 @@
-//! Which members this instance has, as far as it needs to know them to be found when it ends.
+//! Which members this instance has: to be found when it ends, and to be written again after Redis was emptied.
 //!
 //! Redis keeps the list of rooms in which an instance has members, for whoever sweeps it. It is changed when a room gets
 //! its first member here and when it loses its last.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt::Write as _;
+use std::collections::HashMap;
 
-use crate::domain::{RoomId, UserId};
+use crate::domain::{RoomId, User, UserId};
 
 /// This instance's presence.
 #[derive(Debug)]
@@ -15,13 +14,15 @@ pub struct Present {
     instance: String,
     /// Whether it has a lease, as far as it knows.
     leased: bool,
-    members: HashMap<RoomId, HashSet<UserId>>,
+    /// What names the time since Redis was empty, once it was seen.
+    era: Option<Vec<u8>>,
+    members: HashMap<RoomId, Vec<User>>,
 }
 
 impl Present {
     /// Nobody is there.
     pub fn new() -> Self {
-        Self { instance: new_name(), leased: false, members: HashMap::new() }
+        Self { instance: new_name(), leased: false, era: None, members: HashMap::new() }
     }
 
     /// The name among the members: 16 hex digits.
@@ -39,33 +40,49 @@ impl Present {
         self.leased = true;
     }
 
-    /// Its lease is gone, and its members with it.
-    pub fn lose_lease(&mut self) {
-        *self = Self::new();
+    /// Whether Redis was emptied since the last time.
+    pub fn is_another_era(&mut self, era: &[u8]) -> bool {
+        let before = self.era.replace(era.to_vec());
+        before.is_some_and(|before| before != era)
+    }
+
+    /// Its lease is gone, and its members with it; they are kept in mind where they are to be written again.
+    pub fn lose_lease(&mut self, keep: bool) {
+        self.instance = new_name();
+        self.leased = false;
+        if !keep {
+            self.members.clear();
+        }
     }
 
     /// Returns whether it is the first in the room.
-    pub fn enter(&mut self, room: &RoomId, user: &UserId) -> bool {
+    pub fn enter(&mut self, room: &RoomId, user: &User) -> bool {
         let first = !self.members.contains_key(room);
-        self.members.entry(room.clone()).or_default().insert(user.clone());
+        let members = self.members.entry(room.clone()).or_default();
+        match members.iter_mut().find(|member| member.id == user.id) {
+            Some(member) => *member = user.clone(),
+            None => members.push(user.clone()),
+        }
         first
     }
 
     /// Returns whether it was the last in the room.
     pub fn leave(&mut self, room: &RoomId, user: &UserId) -> bool {
         let Some(members) = self.members.get_mut(room) else { return false };
-        members.remove(user);
+        members.retain(|member| member.id != *user);
         let last = members.is_empty();
         if last {
             self.members.remove(room);
         }
         last
     }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = (&RoomId, &[User])> {
+        self.members.iter().map(|(room, users)| (room, users.as_slice()))
+    }
 }
 
 fn new_name() -> String {
-    let mut name = String::new();
-    // Writing to a String can't fail.
-    let _ = write!(name, "{:016x}", rand::random::<u64>());
-    name
+    format!("{:016x}", rand::random::<u64>())
 }

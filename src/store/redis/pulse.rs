@@ -111,10 +111,15 @@ impl Pulse {
         }
     }
 
-    /// A connection that answers: either an old one that did just now, or a new one.
+    /// A connection that answers. A new one alone proves nothing: the kernel accepts it for a process that is stopped.
     async fn beat(&self) -> Result<(), DialError> {
-        let patience = self.dialer.options().response_timeout * 2;
-        timeout(patience, self.dialer.checkout()).await.map_err(|_| DialError::Timeout(patience))?.map(drop)
+        let patience = self.dialer.options().response_timeout;
+        let asked = async {
+            let mut connection = self.dialer.checkout().await?;
+            redis::cmd("PING").query_async::<()>(&mut *connection).await?;
+            Ok(())
+        };
+        timeout(patience, asked).await.map_err(|_| DialError::Timeout(patience))?
     }
 
     fn set_reachable(&self, reachable: bool) {

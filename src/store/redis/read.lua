@@ -1,12 +1,12 @@
 -- Reads a page of a room's log, together with what was withdrawn of it.
 --
--- KEYS  1 meta  2 log  3 withdrawn
+-- KEYS  1 meta  2 log  3 side (see append.lua)
 -- ARGV  1 idle time, ms  2 'after' or 'before'  3 offset (before: empty for the newest)  4 chain there
 --       5 entries  6 bytes of a page            7 entries  8 bytes of the newest page, where the log doesn't continue
 --
 -- Answers {verdict, top offset, top chain, oldest offset, entry, state, entry, state, …}, oldest first. The verdict is C
--- (continued), T (trimmed), D (diverged) or L (lost). A state is the field of the withdrawn hash that concerns the
--- entry's text, or empty.
+-- (continued), T (trimmed), D (diverged) or L (lost). A state is the field of side that concerns the entry's
+-- text, or empty.
 
 local call = redis.call
 local match = string.match
@@ -14,28 +14,31 @@ local match = string.match
 -- Entries that are read at a time: a page is mostly ended by its bytes.
 local CHUNK = 64
 
+-- What an entry counts for beside its bytes, at the least: the caller cuts exactly.
+local OVERHEAD = 100
+
 local function parse(entry)
-    local offset, prev, chain, cost, kind, target =
-        match(entry, '^E(%d+) %d+ (%x+) (%x+)\n(%d+)\n(%a)\n[^\n]*\n[^\n]*\n[^\n]*\n(%d*)\n')
-    return tonumber(offset), prev, chain, tonumber(cost), kind, target
+    local offset, prev, chain, kind, target =
+        match(entry, '^(%d+)\n%d+\n(%x+)\n(%x+)\n(%a)\n[^\n]*\n[^\n]*\n[^\n]*\n(%d*)\n')
+    return tonumber(offset), prev, chain, kind, target
 end
 
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local meta = call('GET', KEYS[1])
-local top, top_chain, at, withdrawn = 0, '', 0, 0
+local top, top_chain, withdrawn = 0, '', 0
 if meta then
-    local o, c, a, w = match(meta, '^(%d+) (%x+) %x+ (%d+) %d+ %d+ (%d+) %d+$')
-    if not o then
+    if #meta ~= 72 then
         return redis.error_reply('CORRUPT ' .. KEYS[1])
     end
-    if now - a < tonumber(ARGV[1]) then
-        top, top_chain, withdrawn = tonumber(o), c, tonumber(w)
+    local offset, chain, at, _, _, states = struct.unpack('>I8c16I8I8I8I8I8I8', meta)
+    if now - at < tonumber(ARGV[1]) then
+        top, top_chain, withdrawn = offset, chain, states
     end
 end
 
 -- No meta, no log, whatever the stream holds. Nor may it be served where it isn't known any more what was withdrawn.
-local readable = top > 0 and (withdrawn == 0 or call('HLEN', KEYS[3]) == withdrawn)
+local readable = top > 0 and (withdrawn == 0 or call('HEXISTS', KEYS[3], 'w') == 1)
 local oldest, boundary = 0, ''
 if readable then
     local entry = call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)[1]
@@ -63,7 +66,7 @@ local function verdict(offset, chain)
     if offset + 1 == oldest then
         return chain == boundary and 'C' or 'D'
     end
-    local entry = call('XRANGE', KEYS[2], offset .. '-0', offset .. '-0')[1]
+    local entry = call('XRANGE', KEYS[2], offset, offset)[1]
     local _, _, there = parse(entry and entry[2][2] or '')
     return chain == there and 'C' or 'D'
 end
@@ -77,11 +80,11 @@ local function page(command, from, to, most, most_bytes)
         local fields, last = {}, nil
         for i = 1, #chunk do
             local entry = chunk[i][2][2]
-            local offset, _, _, cost, kind, target = parse(entry)
+            local offset, _, _, kind, target = parse(entry)
             if not offset then
                 return nil
             end
-            bytes = bytes + cost
+            bytes = bytes + #entry + OVERHEAD
             if bytes > most_bytes and #entries > 0 then
                 last = nil
                 most = 0
@@ -100,7 +103,7 @@ local function page(command, from, to, most, most_bytes)
         if not last or #chunk < CHUNK then
             break
         end
-        from = command == 'XRANGE' and (last + 1) .. '-0' or (last - 1) .. '-0'
+        from = command == 'XRANGE' and last + 1 or last - 1
     end
     return entries, states
 end
@@ -111,7 +114,7 @@ if ARGV[2] == 'after' then
     local offset = tonumber(ARGV[3])
     answer = verdict(offset, ARGV[4])
     if answer == 'C' then
-        entries, states = page('XRANGE', (offset + 1) .. '-0', '+', tonumber(ARGV[5]), tonumber(ARGV[6]))
+        entries, states = page('XRANGE', offset + 1, '+', tonumber(ARGV[5]), tonumber(ARGV[6]))
     else
         entries, states = page('XREVRANGE', '+', '-', tonumber(ARGV[7]), tonumber(ARGV[8]))
     end

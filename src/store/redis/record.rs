@@ -1,20 +1,25 @@
 //! The bytes that are kept in a log and published on a channel.
 //!
-//! An entry is kept as it was published: `E` and a line of offset, time, chain before and chain after, then the draft: a
-//! line each for cost, kind, user id, user name, key, target (or what a message replies to), emoji and on, and the text,
-//! which may hold newlines, to the end. No other field can hold one.
+//! An entry is kept as it was published, a line each for offset, time, chain before and chain after; then the draft, a
+//! line each for kind, user id, user name, key, target (or what a message replies to), emoji and on; and the text, which may
+//! hold newlines, to the end. No other field can hold one.
 //!
-//! The other publications: `J` joined, `N` renamed, `L` left, `T` typing, `R` a read mark.
+//! The other publications begin with a letter: `J` joined, `N` renamed, `L` left, `T` typing, `R` a read mark.
 
 use std::sync::Arc;
+
+use sha1::{Digest as _, Sha1};
 
 use crate::domain::{
     Body, Chain, Digest, Draft, Emoji, Entry, Key, Kind, RoomId, Text, TextSha, User, UserId, UserName, Withdrawal,
 };
-use crate::store::{Announcement, PresenceChange, Publication, cost_of};
+use crate::store::{Announcement, PresenceChange, Publication};
 
 /// Longest name of a room or user and longest emoji that another instance's settings may allow.
 pub const LONGEST_NAME: usize = 1_024;
+
+/// Bytes of the field of a key: one that says so, and 128 bits of a hash.
+const KEY_FIELD: usize = 17;
 
 /// Hex digits of the hash that stands for a content.
 const CONTENT_DIGITS: usize = 16;
@@ -24,16 +29,14 @@ const CONTENT_DIGITS: usize = 16;
 pub struct Packed {
     /// As it is kept.
     pub text: String,
-    /// Bytes that it counts for.
-    pub cost: usize,
     /// For the chain.
     pub digest: Digest,
     /// What a key stands for.
     pub content: String,
     /// One letter.
     pub kind: char,
-    /// What it is about, empty for nothing.
-    pub target: String,
+    /// What it is about.
+    pub target: Option<String>,
 }
 
 /// Writes a draft.
@@ -50,10 +53,9 @@ pub fn pack(draft: &Draft) -> Packed {
         Some(Text::Kept(text)) => text,
         Some(Text::Withdrawn(..)) | None => "",
     };
-    let cost = cost_of(user, key, body);
     let about = if target.is_empty() { &reply_to } else { &target };
     let text = format!(
-        "{cost}\n{kind}\n{}\n{}\n{}\n{about}\n{emoji}\n{on}\n{said}",
+        "{kind}\n{}\n{}\n{}\n{about}\n{emoji}\n{on}\n{said}",
         user.id.as_str(),
         user.name.as_str(),
         key.as_str()
@@ -62,7 +64,13 @@ pub fn pack(draft: &Draft) -> Packed {
     let sha = sha.as_ref().map_or("", TextSha::as_str);
     let content = Digest::of([body.kind().as_str(), "", "", "", &target, emoji, on, &reply_to, sha]);
     let content = content.as_str()[..CONTENT_DIGITS].to_owned();
-    Packed { text, cost, digest: body.digest(user, key), content, kind, target }
+    Packed {
+        text,
+        digest: body.digest(user, key),
+        content,
+        kind,
+        target: Some(target).filter(|target| !target.is_empty()),
+    }
 }
 
 fn number(number: Option<u64>) -> String {
@@ -78,16 +86,30 @@ const fn letter(kind: Kind) -> char {
     }
 }
 
+/// The field of a client's key: a hash, because a field of few bytes is worth it. An id holds no newline, so no two
+/// pairs of id and key are one text.
+pub fn key_field(user: &UserId, key: &Key) -> [u8; KEY_FIELD] {
+    let mut sha = Sha1::new_with_prefix(user.as_str());
+    sha.update(b"\n");
+    sha.update(key.as_str());
+    let mut field = [b'k'; KEY_FIELD];
+    field[1..].copy_from_slice(&sha.finalize()[..KEY_FIELD - 1]);
+    field
+}
+
+/// The field of a sender's rate.
+pub fn rate_field(user: &UserId) -> String {
+    format!("r{}", user.as_str())
+}
+
 /// Reads an entry as it was published; `None` where it isn't one of ours.
 pub fn entry(bytes: &[u8]) -> Option<Entry> {
-    let text = std::str::from_utf8(bytes).ok()?.strip_prefix('E')?;
-    let mut lines = text.splitn(10, '\n');
-    let mut head = lines.next()?.split(' ');
-    let offset = head.next()?.parse().ok()?;
-    let at = head.next()?.parse().ok()?;
-    let prev = Chain::parse(head.next()?)?;
-    let chain = Chain::parse(head.next()?)?;
-    let _cost: u64 = lines.next()?.parse().ok()?;
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut lines = text.splitn(12, '\n');
+    let offset = lines.next()?.parse().ok()?;
+    let at = lines.next()?.parse().ok()?;
+    let prev = Chain::parse(lines.next()?)?;
+    let chain = Chain::parse(lines.next()?)?;
     let kind = lines.next()?;
     let id = UserId::parse(lines.next()?).ok()?;
     let name = UserName::parse(lines.next()?, LONGEST_NAME).ok()?;
@@ -144,7 +166,7 @@ pub fn announcement(announcement: &Announcement) -> String {
 /// Reads what came on a room's channel; `None` where it isn't one of ours.
 pub fn publication(room: &RoomId, bytes: &[u8]) -> Option<Publication> {
     let (kind, rest) = bytes.split_first()?;
-    if *kind == b'E' {
+    if kind.is_ascii_digit() {
         return Some(Publication::Entry(room.clone(), Arc::new(entry(bytes)?)));
     }
     let rest = std::str::from_utf8(rest).ok()?;
@@ -215,7 +237,7 @@ mod tests {
         for body in bodies() {
             let number = Entry::number(draft(body.clone()), 4, Chain::from_bits(9), 1_700_000_000_000);
             let packed = pack(&draft(body));
-            let kept = format!("E5 1700000000000 {} {}\n{}", number.prev, number.chain, packed.text);
+            let kept = format!("5\n1700000000000\n{}\n{}\n{}", number.prev, number.chain, packed.text);
             assert_eq!(entry(kept.as_bytes()), Some(number));
         }
     }
@@ -232,7 +254,7 @@ mod tests {
         let room = RoomId::parse("r", 128).unwrap();
         let samples: [&[u8]; 12] = [
             b"",
-            b"E",
+            b"1",
             b"hello",
             b"J1",
             b"J1\nid",
@@ -241,8 +263,8 @@ mod tests {
             b"L0\nid",
             b"R1\nid",
             b"T\xff\nname",
-            b"E1 1 0000000000000000 0000000000000001\n200\nx\nid\nname\nk\n\n\n\ntext",
-            b"E1 1 0000000000000000 1\n200\nm\nid\nname\nk\n\n\n\ntext",
+            b"1\n1\n0000000000000000\n0000000000000001\nx\nid\nname\nk\n\n\n\ntext",
+            b"1\n1\n0000000000000000\n1\nm\nid\nname\nk\n\n\n\ntext",
         ];
         for sample in samples {
             assert!(publication(&room, sample).is_none(), "{}", String::from_utf8_lossy(sample));

@@ -1,17 +1,23 @@
 //! The Lua scripts, and what Redis calls them.
 
-use redis::Cmd;
+use redis::aio::ConnectionLike;
+use redis::{Cmd, Pipeline, RedisError, Value};
 use sha1::{Digest as _, Sha1};
+
+use crate::domain::Limits;
+
+const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
 /// A script in Redis's cache of scripts.
 #[derive(Debug)]
 pub struct Script {
-    text: &'static str,
+    text: String,
     sha: String,
 }
 
 impl Script {
-    fn new(text: &'static str) -> Self {
+    fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
         let sha = Sha1::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         Self { text, sha }
     }
@@ -21,13 +27,6 @@ impl Script {
         let mut call = redis::cmd("EVALSHA");
         call.arg(&self.sha).arg(keys);
         call
-    }
-
-    /// Puts the script into the cache.
-    pub fn load(&self) -> Cmd {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(self.text);
-        load
     }
 }
 
@@ -45,9 +44,20 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    pub fn new() -> Self {
+    /// With the limits in front of the script that is called most: they stay the same, and arguments cost.
+    pub fn new(limits: &Limits) -> Self {
+        let interval_us = MICROS_PER_SECOND / limits.sends_per_second.max(1) as f64;
+        let append = format!(
+            "local WINDOW, IDLE, INTERVAL, BURST, MOST, MOST_BYTES = {}, {}, {interval_us}, {}, {}, {}\n{}",
+            limits.key_window_ms,
+            limits.history_idle_ms,
+            interval_us * limits.send_burst.max(1) as f64,
+            limits.history_entries,
+            limits.history_bytes,
+            include_str!("append.lua"),
+        );
         Self {
-            append: Script::new(include_str!("append.lua")),
+            append: Script::new(append),
             read: Script::new(include_str!("read.lua")),
             mark: Script::new(include_str!("mark.lua")),
             enter: Script::new(include_str!("enter.lua")),
@@ -58,9 +68,16 @@ impl Scripts {
         }
     }
 
-    /// Every script, to load all of them.
-    pub fn all(&self) -> [&Script; 8] {
+    /// Puts all of them into the cache.
+    pub async fn load(&self, connection: &mut impl ConnectionLike) -> Result<(), RedisError> {
         let Self { append, read, mark, enter, leave, members, renew, claim } = self;
-        [append, read, mark, enter, leave, members, renew, claim]
+        let mut load = Pipeline::new();
+        for script in [append, read, mark, enter, leave, members, renew, claim] {
+            load.cmd("SCRIPT").arg("LOAD").arg(&script.text);
+        }
+        // One by one, because together they would hide which error it was.
+        load.ignore_errors();
+        let answers: Vec<Result<Value, RedisError>> = load.query_async(connection).await?;
+        answers.into_iter().find_map(Result::err).map_or(Ok(()), Err)
     }
 }

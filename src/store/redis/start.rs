@@ -7,7 +7,7 @@ use redis::{Pipeline, PushInfo, PushKind, Value};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::dial::{DialError, SharedDialer};
+use super::dial::{DialError, Dialer, SharedDialer};
 use super::durability::Acknowledging;
 use super::fault::Fault;
 use super::keys::Names;
@@ -34,7 +34,7 @@ impl From<DialError> for StartError {
 
 /// The key for guest tokens that all instances share: the proposed one, unless there is one.
 pub async fn share_key(dialer: &SharedDialer, names: &Names, proposal: &str) -> Result<String, StartError> {
-    let failed = |error: redis::RedisError| StartError(explain(&DialError::Redis(error)));
+    let failed = |error: redis::RedisError| StartError(explain(dialer, &DialError::Redis(error)));
     let mut connection = dialer.checkout().await?;
     let mut share = Pipeline::new();
     share.cmd("SET").arg(names.guest_key()).arg(proposal).arg("NX");
@@ -73,14 +73,35 @@ pub async fn wait_for(
 }
 
 /// Says what is wrong, and what to do about it.
-fn explain(error: &DialError) -> String {
+fn explain(dialer: &Dialer, error: &DialError) -> String {
+    let said = error.to_string().replace(['\r', '\n'], " ");
+    let has = |text: &str| said.contains(text);
+    let tls = dialer.options().tls.is_some();
     let hint = match error.fault() {
-        Fault::Secrets => ": check store.password or store.password_file, and the user name in store.url",
-        Fault::WrongNode => ": this is not the primary; store.url must name the primary's endpoint",
-        Fault::Full => ": Redis is full",
-        Fault::Connection | Fault::Busy | Fault::NoScript | Fault::Foreign => "",
+        Fault::Secrets => "check store.password or store.password_file, and the user name in store.url",
+        Fault::WrongNode => "this is not the primary: store.url must name the primary's endpoint",
+        Fault::Full => "Redis is full",
+        _ if has("database") || has("DB index") => "check the number of the database in store.url",
+        _ if has("NotValidForName") || has("not valid for name") => {
+            "the certificate doesn't name this host: correct store.url, or set store.tls_verify to \"ca\", where a chain to \
+             store.ca_file is enough"
+        }
+        _ if has("UnknownIssuer") || has("BadSignature") => {
+            "the certificate comes from another authority: store.ca_file must hold that of Redis"
+        }
+        _ if has("Expired") || has("expired") => {
+            "the certificate of Redis has expired: renew it, or correct the clock here"
+        }
+        _ if has("NotValidYet") || has("not valid yet") => {
+            "the certificate of Redis is not valid yet: correct the clock there or here"
+        }
+        Fault::Connection if tls => "is the endpoint one for TLS? store.url = \"redis://\u{2026}\" speaks without",
+        Fault::Connection => {
+            "is Redis there, and is the endpoint one without TLS? store.url = \"rediss://\u{2026}\" speaks with"
+        }
+        Fault::Busy | Fault::NoScript | Fault::Foreign => "",
     };
-    format!("{error}{hint}")
+    if hint.is_empty() { said } else { format!("{said}: {hint}") }
 }
 
 /// Writes with the script, hears of it on the channel, and reads it back.
@@ -91,13 +112,9 @@ async fn prove(
     acknowledging: &Acknowledging,
     instance: &str,
 ) -> Result<(), String> {
-    let failed = |error: redis::RedisError| explain(&DialError::Redis(error));
-    let mut connection = dialer.checkout().await.map_err(|error| explain(&error))?;
-    let mut load = Pipeline::new();
-    for script in scripts.all() {
-        load.add_command(script.load()).ignore();
-    }
-    load.query_async::<()>(&mut *connection).await.map_err(failed)?;
+    let failed = |error: redis::RedisError| explain(dialer, &DialError::Redis(error));
+    let mut connection = dialer.checkout().await.map_err(|error| explain(dialer, &error))?;
+    scripts.load(&mut *connection).await.map_err(failed)?;
     let seen = replication(&mut *connection).await.map_err(failed)?;
     if !seen.primary {
         return Err("this is a replica; store.url must name the primary's endpoint".to_owned());
@@ -120,7 +137,7 @@ async fn prove(
         }
         // The subscriber finds another way.
         Err(DialError::Redis(error)) if error.code().is_some() => None,
-        Err(error) => return Err(explain(&error)),
+        Err(error) => return Err(explain(dialer, &error)),
     };
     let mut write = Pipeline::new();
     write.cmd("SET").arg(room.meta()).arg(instance).arg("PX").arg(10_000);

@@ -1,13 +1,12 @@
-//! Several instances over one Redis: what clients of different instances see of each other.
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
+//! What clients of different instances see of each other.
 
-mod common;
-#[path = "common/redis.rs"]
-mod redis_server;
+use std::time::Duration;
 
-use common::{Raw, TestApp};
-use redis_server::RedisServer;
 use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::common::{Raw, TestApp};
+use crate::redis_server::RedisServer;
 
 /// Instances over one Redis.
 async fn instances<const N: usize>(redis: &RedisServer, settings: &[(&str, &str)]) -> [TestApp; N] {
@@ -131,8 +130,99 @@ async fn members_of_all_instances_are_seen_to_come_and_go_once() {
 async fn typing_and_read_marks_reach_the_other_instances() {
     let redis = RedisServer::start().await;
     let [one, two] = instances(&redis, &[]).await;
-    let mut ada = one.member("Ada", "r").await;
+    let mut ada = one.websocket().await;
+    ada.say(&json!({"type": "hello", "id": 1, "name": "Ada"})).await;
+    let token = ada.hear_type("welcome").await["token"].clone();
+    ada.say(&json!({"type": "join", "id": 2, "room": "r"})).await;
+    ada.hear_type("joined").await;
     let mut bo = two.member("Bo", "r").await;
     ada.say(&json!({"type": "typing", "room": "r"})).await;
     assert_eq!(bo.hear_type("typing").await["user"]["name"], "Ada");
+    let mut tab = two.websocket().await;
+    tab.say(&json!({"type": "hello", "id": 1, "name": "Ada", "token": token})).await;
+    tab.say(&json!({"type": "join", "id": 2, "room": "r"})).await;
+    tab.hear_type("joined").await;
+    send(&mut bo, "k", "to read").await;
+    assert_eq!(tab.hear_type("message").await["offset"], 1);
+    ada.hear_type("message").await;
+    ada.say(&json!({"type": "read", "room": "r", "offset": 1})).await;
+    assert_eq!(tab.hear_type("read").await["offset"], 1);
+}
+
+#[tokio::test]
+async fn a_subscriber_that_is_killed_again_and_again_shows_nobody_a_gap() {
+    const MESSAGES: u64 = 400;
+    const KILLS: u32 = 100;
+    let redis = RedisServer::start().await;
+    let [one, two] = instances(&redis, &[("LIMITS__COMMANDS_PER_SECOND", "1000000")]).await;
+    let mut sender = one.member("Sender", "r").await;
+    let mut reader = two.member("Reader", "r").await;
+    let mut killer = redis.connection().await;
+    let killing = tokio::spawn(async move {
+        let mut killed = 0;
+        while killed < KILLS {
+            let gone: u32 =
+                redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).query_async(&mut killer).await.unwrap();
+            killed += gone;
+            sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let sending = async {
+        for number in 0..MESSAGES {
+            send(&mut sender, &format!("k{number}"), "hi").await;
+        }
+        while !killing.is_finished() {
+            sleep(Duration::from_millis(10)).await;
+        }
+        send(&mut sender, "last", "hi").await;
+    };
+    let reading = async {
+        for expected in 1..=MESSAGES + 1 {
+            let heard = loop {
+                let heard = reader.hear().await;
+                assert!(heard["type"] != "reset" && heard["type"] != "error", "{heard}");
+                if heard["type"] == "message" {
+                    break heard;
+                }
+            };
+            assert_eq!(heard["offset"], expected);
+        }
+    };
+    tokio::join!(sending, reading);
+}
+
+#[tokio::test]
+async fn after_a_flush_the_members_and_the_key_of_guest_tokens_are_written_again() {
+    let redis = RedisServer::start().await;
+    let fast = [
+        ("ROOMS__CHECK_INTERVAL_MS", "100"),
+        ("PRESENCE__LEASE_RENEW_MS", "100"),
+        ("PRESENCE__LIST_UP_TO", "1"),
+        ("PRESENCE__LIST_AGAIN_AT", "1"),
+    ];
+    let [one, two] = instances(&redis, &fast).await;
+    let mut ada = one.websocket().await;
+    ada.say(&json!({"type": "hello", "id": 1, "name": "Ada"})).await;
+    let token = ada.hear_type("welcome").await["token"].clone();
+    // One room that is listed, one that is large by these settings.
+    let _alone = one.member("Alone", "small").await;
+    let _members = [one.member("Bo", "large").await, two.member("Cy", "large").await];
+    let mut connection = redis.connection().await;
+    let _: () = redis::cmd("FLUSHALL").query_async(&mut connection).await.unwrap();
+    for (room, members) in [("small", 1_u64), ("large", 2)] {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let names = format!("confab:{{{room}}}:members");
+            let count: u64 = redis::cmd("HLEN").arg(names).query_async(&mut connection).await.unwrap();
+            if count == members {
+                break;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{room} has {count} members");
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let [three] = instances(&redis, &fast).await;
+    let mut again = three.websocket().await;
+    again.say(&json!({"type": "hello", "id": 1, "name": "Ada", "token": token})).await;
+    again.hear_type("welcome").await;
 }

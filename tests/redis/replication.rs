@@ -1,0 +1,141 @@
+//! What an acknowledgement means, and what happens when the primary is another.
+
+use std::time::Duration;
+
+use confab::store::redis::{DurabilitySetting, Options};
+use confab::store::{AppendError, Durability, Publication, Store as _, StoreError};
+use tokio::time::Instant;
+
+use crate::redis_server::RedisServer;
+use crate::world::*;
+
+/// A primary, and its replica, which has caught up.
+async fn pair() -> (RedisServer, RedisServer) {
+    let primary = RedisServer::start().await;
+    let replica = RedisServer::replica_of(&primary).await;
+    (primary, replica)
+}
+
+/// For a replica that may be slow on a busy machine.
+fn patient(port: u16) -> Options {
+    Options { wait_timeout: Duration::from_secs(2), response_timeout: Duration::from_secs(6), ..options(port) }
+}
+
+async fn assert_unconfirmed(store: &confab::store::redis::Redis, key: &str) {
+    let answer = store.append(&room("r"), message(key, "hi")).await;
+    assert!(matches!(answer, Err(AppendError::Unknown(StoreError::Unconfirmed { .. }))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_replica_that_is_there_has_it_before_it_is_acknowledged() {
+    let (primary, replica) = pair().await;
+    let (store, _feed) = connect(patient(primary.port())).await;
+    assert_eq!(store.durability(), Durability::Replicated);
+    let mut other = replica.connection().await;
+    for number in 0..50 {
+        assert_eq!(write(&store, "r", &format!("k{number}")).await.durability, Durability::Replicated);
+        let length: u64 = redis::cmd("XLEN").arg("confab:{r}:log").query_async(&mut other).await.unwrap();
+        assert_eq!(length, number + 1);
+    }
+}
+
+#[tokio::test]
+async fn without_a_replica_auto_says_that_the_primary_has_it() {
+    let server = RedisServer::start().await;
+    let (store, _feed) = connect(options(server.port())).await;
+    assert_eq!(write(&store, "r", "k").await.durability, Durability::Stored);
+}
+
+#[tokio::test]
+async fn while_the_replica_is_frozen_nothing_is_acknowledged_and_a_retry_neither() {
+    let (primary, replica) = pair().await;
+    let (store, _feed) = connect(patient(primary.port())).await;
+    write(&store, "r", "before").await;
+    replica.signal("STOP");
+    assert_unconfirmed(&store, "k").await;
+    // The first attempt is stored, not replicated: its duplicate isn't either.
+    assert_unconfirmed(&store, "k").await;
+    replica.signal("CONT");
+    let stored = write_at_last(&store, "r", "k").await;
+    assert_eq!((stored.duplicate, stored.durability, stored.position.offset), (true, Durability::Replicated, 2));
+    assert_eq!(store.durability(), Durability::Replicated, "an unanswered WAIT alone changes nothing");
+}
+
+#[tokio::test]
+async fn a_replica_that_comes_later_is_waited_for_and_clients_are_told() {
+    let primary = RedisServer::start().await;
+    let (store, mut feed) = connect(options(primary.port())).await;
+    assert_eq!(store.durability(), Durability::Stored);
+    store.subscribe(&room("r")).await.unwrap();
+    let _replica = RedisServer::replica_of(&primary).await;
+    // A broken connection has Redis looked at again at once.
+    let mut killer = primary.connection().await;
+    let _: u32 = redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).query_async(&mut killer).await.unwrap();
+    hear(&mut feed, |heard| matches!(heard, Publication::Durability(Durability::Replicated))).await;
+    assert_eq!(write_at_last(&store, "r", "k").await.durability, Durability::Replicated);
+}
+
+#[tokio::test]
+async fn relaxed_and_local_do_not_wait() {
+    let (primary, replica) = pair().await;
+    replica.signal("STOP");
+    for durability in [DurabilitySetting::Relaxed, DurabilitySetting::Local] {
+        let (store, _feed) = connect(Options { durability, ..options(primary.port()) }).await;
+        assert_eq!(write(&store, "r", &format!("{durability:?}")).await.durability, Durability::Stored);
+    }
+    replica.signal("CONT");
+}
+
+#[tokio::test]
+async fn replicated_acknowledges_nothing_without_a_replica() {
+    let server = RedisServer::start().await;
+    let (store, _feed) = connect(Options { durability: DurabilitySetting::Replicated, ..options(server.port()) }).await;
+    assert_eq!(store.durability(), Durability::Replicated);
+    assert_unconfirmed(&store, "k").await;
+}
+
+#[tokio::test]
+async fn a_failover_loses_nothing_and_is_over_in_three_seconds() {
+    let (primary, replica) = pair().await;
+    let endpoint = Endpoint::to(primary.port()).await;
+    let (store, mut feed) = connect(options(endpoint.port())).await;
+    store.subscribe(&room("r")).await.unwrap();
+    for number in 0..20 {
+        write_at_last(&store, "r", &format!("k{number}")).await;
+    }
+    // First the endpoint goes to the replica that isn't a primary yet: READONLY.
+    drop(primary);
+    endpoint.turn_to(replica.port());
+    let answer = store.append(&room("r"), message("early", "hi")).await;
+    assert!(matches!(answer, Err(AppendError::Unknown(_))), "{answer:?}");
+    let mut promoted = replica.connection().await;
+    let _: () = redis::cmd("REPLICAOF").arg(&["NO", "ONE"]).query_async(&mut promoted).await.unwrap();
+    let promoted_at = Instant::now();
+    // There is no replica any more: stored, but not confirmed for a while. That is an answer of the new primary.
+    loop {
+        match store.append(&room("r"), message("after", "hi")).await {
+            Ok(_) | Err(AppendError::Unknown(StoreError::Unconfirmed { .. })) => break,
+            Err(AppendError::Unknown(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(other) => panic!("{other:?}"),
+        }
+        assert!(promoted_at.elapsed() < PATIENCE, "the new primary is found");
+    }
+    let took = promoted_at.elapsed();
+    assert!(took < PATIENCE / 2, "{took:?}");
+    until("everything acknowledged is there", async || {
+        store.read_before(&room("r"), None, ALL).await.is_ok_and(|page| page.entries.len() >= 21)
+    })
+    .await;
+    let page = read(&store, "r").await;
+    assert!((0..20).all(|number| page.entries[number].key.as_str() == format!("k{number}")));
+    write_until_heard(&store, &mut feed, "r").await;
+}
+
+#[tokio::test]
+async fn a_replica_is_no_place_to_start() {
+    let (_primary, replica) = pair().await;
+    let options = Options { startup_timeout: Duration::from_millis(700), ..options(replica.port()) };
+    let limits = std::sync::Arc::new(fast());
+    let Err(error) = confab::store::redis::Redis::connect(options, limits, None).await else { panic!("it started") };
+    assert!(error.to_string().contains("replica"), "{error}");
+}
