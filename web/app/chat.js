@@ -27,6 +27,9 @@ import { Timeline } from './timeline.js';
 /** Lists are drawn at most once in so many milliseconds. */
 const LISTS_EVERY_MS = 250;
 
+/** @param {number} count */
+const unsent = (count) => (count === 1 ? 'One of your messages is' : `${count} of your messages are`);
+
 export class Chat {
   /** @type {import('../client/index.js').Room} */
   room;
@@ -58,7 +61,11 @@ export class Chat {
     this.#off.push(
       client.on('status', () => this.timeline.outboxChanged()),
       client.on('outbox', () => this.#outboxChanged()),
-      client.on('signedin', () => this.#outboxChanged()),
+      client.on('signedin', () => {
+        // What waits for a room that this browser no longer remembers would wait for ever.
+        for (const item of client.outbox) if (item.user === client.user?.id) this.#join(item.room);
+        this.#outboxChanged();
+      }),
       client.on('trouble', (error) => this.#trouble(error)),
       client.on('durability', (mode) => this.#durability(mode)),
     );
@@ -127,7 +134,7 @@ export class Chat {
       item('Copy the link to this room', () => void this.#copy()),
       item('Change name…', () => void this.#rename()),
       item(`Appearance: ${themeName()}`, () => nextTheme()),
-      item(this.attention.notifying ? 'Turn notifications off' : 'Notify me of new messages', () => void this.attention.toggle()),
+      item(this.attention.notifying ? 'Turn notifications off' : 'Notify me of new messages', () => void this.#notify()),
       item('Keys and help', () => void showHelp()),
       item('Sign out…', () => void this.#leaveAll()),
     );
@@ -207,7 +214,10 @@ export class Chat {
   }
 
   /** @param {Room} room */
-  #leave(room) {
+  async #leave(room) {
+    const waiting = this.client.outbox.filter((item) => item.room === room.name && item.user === this.client.user?.id);
+    if (waiting.length && !await ask(`Leave ${room.name}?`, `${unsent(waiting.length)} not sent yet, and will be given up.`, 'Leave')) return;
+    for (const { key } of waiting) this.client.discard(key);
     room.leave();
     this.#rememberRooms();
     const [next] = this.client.rooms.values();
@@ -280,7 +290,7 @@ export class Chat {
     const inside = this.rooms.contains(document.activeElement) ? document.activeElement?.closest('li') : undefined;
     const index = inside ? [...this.rooms.children].indexOf(inside) : -1;
     const focusClass = document.activeElement?.className;
-    this.rooms.replaceChildren(...roomList({ rooms, current: this.room, me, open: (room) => this.open(room), leave: (room) => this.#leave(room) }));
+    this.rooms.replaceChildren(...roomList({ rooms, current: this.room, me, open: (room) => this.open(room), leave: (room) => void this.#leave(room) }));
     if (index >= 0) [...(this.rooms.children[index]?.querySelectorAll('button') ?? [])].find((button) => button.className === focusClass)?.focus();
     if (!this.people.hidden) this.people.replaceChildren(...peopleList(this.room, me));
     const { memberCount } = this.room;
@@ -333,6 +343,7 @@ export class Chat {
 
   /** @param {string} text @param {About | undefined} about */
   #submit(text, about) {
+    if (this.room.state === 'refused') throw new Error(REFUSALS[this.room.refusedBy]);
     try {
       if (about?.kind === 'edit') this.room.edit(about.message.offset, text);
       else this.room.send(text, about ? { replyTo: about.message.offset } : {});
@@ -388,6 +399,12 @@ export class Chat {
     }
   }
 
+  async #notify() {
+    const wanted = !this.attention.notifying;
+    const on = await this.attention.toggle();
+    this.#notes.say('notify', wanted && !on ? 'This browser doesn’t allow notifications here. You can allow them in its settings for this site.' : '', true);
+  }
+
   async #find() {
     const offset = await findMessage(this.room);
     if (offset) await this.#goTo(offset);
@@ -420,7 +437,7 @@ export class Chat {
 
   async #leaveAll() {
     const { length } = this.client.outbox;
-    const text = length ? `${length === 1 ? 'One of your messages is' : `${length} of your messages are`} not sent yet, and this sign-in, which alone can send them, is forgotten now.`
+    const text = length ? `${unsent(length)} not sent yet, and this sign-in, which alone can send them, is forgotten now.`
       : 'This browser forgets who you are here. Your messages stay in their rooms.';
     if (await ask('Sign out?', text, 'Sign out')) this.signOut();
   }

@@ -59,6 +59,25 @@ test('a_killed_instance_is_replaced_by_the_other_and_nothing_is_lost_or_doubled'
   await ada.getByText('2 links between offsets 1 and 3 recomputed: all agree.').waitFor();
 });
 
+test('while_redis_is_silent_the_page_says_so_and_what_is_written_waits_and_goes_out_once', async (t) => {
+  const { redis, servers: [one, other] } = await two(t);
+  const [ada, bo] = [await person(t), await person(t)];
+  await signIn(ada, one.url, 'Ada');
+  await signIn(bo, other.url, 'Bo');
+  redis.pause();
+  t.after(() => redis.resume());
+  await ada.getByText('The server can’t store right now.').waitFor();
+  await say(ada, 'written meanwhile');
+  await ada.getByText('1 message waits here and will be sent.').waitFor();
+  await ada.locator('.pending', { hasText: 'written meanwhile' }).waitFor();
+  redis.resume();
+  for (const page of [ada, bo]) {
+    await live(page);
+    await becomes(() => texts(page), ['written meanwhile']);
+  }
+  await becomes(() => ada.locator('.pending').count(), 0);
+});
+
 test('a_redis_that_comes_back_empty_is_told_as_a_lost_log_and_what_waited_is_stored', async (t) => {
   const { redis, servers: [one] } = await two(t);
   const page = await person(t);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { closeBrowser, figure, live, person, row, say, seem, signIn, texts } from './browser.js';
+import { choose, closeBrowser, figure, live, person, row, say, seem, signIn, texts } from './browser.js';
 import { PAYLOADS, REFUSED } from './payloads.js';
 import { FAST, robot } from './robot.js';
 import { Gate } from '../real/gate.js';
@@ -438,6 +438,84 @@ test('notifications_come_only_when_asked_for_and_only_while_nobody_looks', async
   await seem(page, 'hidden');
   await fill(1, () => 'while away');
   await becomes(() => page.evaluate(() => [globalThis.notes, globalThis.tones]), [['Robot in den: while away'], 2]);
+});
+
+test('a_browser_that_allows_no_notifications_is_spoken_of', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await page.addInitScript(() => {
+    globalThis.Notification = class { static permission = 'denied'; static requestPermission = async () => 'denied'; };
+  });
+  await signIn(page, server.url, 'Ada');
+  await choose(page, 'Notify me of new messages');
+  await page.getByText('This browser doesn’t allow notifications here.').waitFor();
+  await page.getByRole('button', { name: 'Menu' }).click();
+  await page.getByRole('button', { name: 'Notify me of new messages' }).waitFor();
+});
+
+test('a_room_that_cannot_be_one_says_why_and_takes_no_message', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada');
+  await page.evaluate(() => { location.hash = new URLSearchParams({ room: 'a\u202eb' }).toString(); });
+  await page.getByText('This can’t be the name of a room.').waitFor();
+  await say(page, 'into nowhere');
+  await page.locator('.composer .error', { hasText: 'This can’t be the name of a room.' }).waitFor();
+  await becomes(() => page.inputValue('#box'), 'into nowhere');
+  await becomes(() => page.locator('.pending').count(), 0);
+  await page.locator('.room', { hasText: 'den' }).click();
+  await becomes(() => page.locator('.bar h1').textContent(), 'den');
+  await say(page, 'back home');
+  await row(page, 'back home').waitFor();
+});
+
+test('leaving_a_room_asks_about_what_is_not_sent_and_nothing_waits_for_ever', async (t) => {
+  const server = await Server.start(t);
+  const gate = await Gate.open(t, server.port);
+  const page = await person(t);
+  await signIn(page, gate.url, 'Ada', 'den');
+  await page.getByRole('button', { name: 'Join another room' }).click();
+  await page.fill('#line', 'attic');
+  await page.press('#line', 'Enter');
+  await becomes(() => page.locator('.bar h1').textContent(), 'attic');
+  await live(page);
+  gate.mode = 'closed';
+  gate.cut();
+  await page.waitForSelector('.status[data-state="offline"]');
+  await say(page, 'never mind');
+  await page.locator('.pending').waitFor();
+  const leave = async (answer) => {
+    await page.locator('.room', { hasText: 'attic' }).hover();
+    await page.getByRole('button', { name: 'Leave attic' }).click();
+    await page.getByText('One of your messages is not sent yet').waitFor();
+    await page.getByRole('dialog').getByRole('button', { name: answer }).click();
+  };
+  await leave('Cancel');
+  await becomes(() => page.locator('.pending').count(), 1);
+  await leave('Leave');
+  await becomes(() => page.locator('.room .title bdi').allTextContents(), ['den']);
+  gate.mode = 'open';
+  await live(page);
+  await page.locator('.status', { hasText: 'wait' }).waitFor({ state: 'detached' });
+});
+
+test('what_waits_for_a_room_that_was_forgotten_goes_out_all_the_same', async (t) => {
+  const server = await Server.start(t);
+  const gate = await Gate.open(t, server.port);
+  const page = await person(t);
+  await signIn(page, gate.url, 'Ada', 'attic');
+  const { room } = await robot(t, server.ws, 'Bo', 'attic');
+  gate.mode = 'closed';
+  gate.cut();
+  await page.waitForSelector('.status[data-state="offline"]');
+  await say(page, 'not forgotten');
+  await page.locator('.pending').waitFor();
+  await page.evaluate(() => ['rooms', 'room'].forEach((name) => localStorage.removeItem(`confab.${name}`)));
+  await page.goto('about:blank');
+  gate.mode = 'open';
+  await page.goto(`${gate.url}#room=den`);
+  await until('it arrived', () => room.log.messages().some(({ text }) => text === 'not forgotten'));
+  await page.locator('.room', { hasText: 'attic' }).waitFor();
 });
 
 test('a_hidden_page_sleeps_and_wakes_with_what_it_missed', async (t) => {
