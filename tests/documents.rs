@@ -1,6 +1,7 @@
 //! What the documents point at is there: files, and the tests that are said to hold a promise.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
@@ -77,4 +78,26 @@ fn every_promise_links_to_a_test_that_exists() {
             assert!(sources.contains(&format!("fn {name}(")), "no test in the files of its line is called {name}");
         }
     }
+}
+
+#[test]
+fn every_direct_dependency_has_its_reason() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let architecture = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let reasons = architecture.split("## What it is built on").nth(1).unwrap().split("\n## ").next().unwrap();
+    let named: BTreeSet<_> = quoted(reasons).into_iter().collect();
+    let mut section = "";
+    let mut dependencies = BTreeSet::new();
+    for line in manifest.lines() {
+        match line.split_once(" = ") {
+            _ if line.starts_with('[') => section = line,
+            Some((name, _)) if section.ends_with("dependencies]") => _ = dependencies.insert(name),
+            _ => {}
+        }
+    }
+    assert!(dependencies.len() > 30, "{dependencies:?}");
+    let without: Vec<_> = dependencies.difference(&named).collect();
+    assert!(without.is_empty(), "say in ARCHITECTURE.md what they are for: {without:?}");
+    let gone: Vec<_> = named.difference(&dependencies).filter(|name| !name.contains([' ', '.'])).collect();
+    assert!(gone.is_empty(), "no longer in Cargo.toml: {gone:?}");
 }
