@@ -215,6 +215,7 @@ impl Session {
                 self.carry_out(command, now, out);
             }
             Err(refused) => {
+                let refused = if self.user.is_none() { before_hello(refused) } else { refused };
                 let bad = refused.code == Code::BadMessage;
                 self.bad_in_a_row = if bad { self.bad_in_a_row + 1 } else { 0 };
                 refuse(out, refused);
@@ -229,7 +230,7 @@ impl Session {
         let Some(user) = &self.user else {
             match request {
                 Request::Hello { name, token } => out.push(Action::SignIn { id, name, token }),
-                _ => refuse(out, Refused::new(id, Code::NotSignedIn, "say hello first")),
+                _ => refuse(out, not_signed_in(id)),
             }
             return;
         };
@@ -422,6 +423,18 @@ impl Session {
 
 fn refuse(out: &mut Vec<Action>, refused: Refused) {
     out.push(Action::Reply(Event::Error(refused)));
+}
+
+fn not_signed_in(id: Option<CommandId>) -> Refused {
+    Refused::new(id, Code::NotSignedIn, "say hello first")
+}
+
+/// Before `hello` it doesn't matter what is wrong with another command: that it comes too early goes first.
+fn before_hello(refused: Refused) -> Refused {
+    match refused.code {
+        Code::UnknownType | Code::BadRoom | Code::BadText | Code::BadEmoji | Code::BadKey => not_signed_in(refused.id),
+        _ => refused,
+    }
 }
 
 fn not_joined(out: &mut Vec<Action>, id: Option<CommandId>) {

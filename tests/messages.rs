@@ -76,9 +76,17 @@ async fn ten_in_a_row_end_the_connection_with_4500() {
 async fn everything_before_hello_is_refused() {
     let app = TestApp::start().await;
     let mut client = app.websocket().await;
-    for command in [r#"{"type":"join","id":1,"room":"r"}"#, r#"{"type":"pong"}"#, r#"{"type":"typing","room":"r"}"#] {
+    for command in [
+        r#"{"type":"join","id":1,"room":"r"}"#,
+        r#"{"type":"pong"}"#,
+        r#"{"type":"typing","room":"r"}"#,
+        r#"{"type":"no such command"}"#,
+        r#"{"type":"join","room":""}"#,
+        r#"{"type":"send","room":"r","key":"","text":"t"}"#,
+    ] {
         refused(&mut client, command, "not_signed_in").await;
     }
+    refused(&mut client, r#"{"type":"hello","name":""}"#, "bad_name").await;
 }
 
 #[tokio::test]
