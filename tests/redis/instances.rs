@@ -127,6 +127,41 @@ async fn members_of_all_instances_are_seen_to_come_and_go_once() {
 }
 
 #[tokio::test]
+async fn the_members_of_an_instance_that_dies_leave_once_and_all_count_the_same() {
+    let redis = RedisServer::start().await;
+    let brief = [("PRESENCE__GRACE_MS", "200"), ("PRESENCE__LEASE_MS", "1000"), ("PRESENCE__LEASE_RENEW_MS", "100")];
+    let [one, two, dies] = instances(&redis, &brief).await;
+    let mut watchers = [one.member("One", "r").await, two.member("Two", "r").await];
+    let mut gone = Vec::new();
+    for number in 0..20 {
+        gone.push(dies.member(&format!("Gone {number}"), "r").await);
+    }
+    dies.end.cancel();
+    dies.ended().await;
+    for watcher in &mut watchers {
+        let mut left = std::collections::BTreeSet::new();
+        let mut count = 0;
+        while left.len() < 20 {
+            let heard = watcher.hear_type("presence").await;
+            count = heard["member_count"].as_u64().unwrap();
+            for user in heard["left"].as_array().unwrap() {
+                assert!(left.insert(user["id"].as_str().unwrap().to_owned()), "{user} left twice");
+            }
+        }
+        assert_eq!(count, 2);
+    }
+    // Nobody else is announced: the next thing that is heard is a message.
+    send(&mut watchers[0], "k", "after").await;
+    loop {
+        let heard = watchers[1].hear().await;
+        assert_ne!(heard["type"], "presence", "{heard}");
+        if heard["type"] == "message" {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn typing_and_read_marks_reach_the_other_instances() {
     let redis = RedisServer::start().await;
     let [one, two] = instances(&redis, &[]).await;

@@ -63,6 +63,9 @@ pub enum DialError {
     /// No answer in time, or no free connection.
     #[error("no connection within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// It answers, and isn't the primary.
+    #[error("this is a replica")]
+    Replica,
     /// A file can't be read.
     #[error("{path}: {source}")]
     File {
@@ -78,6 +81,7 @@ impl DialError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Redis(error) => Fault::of(error),
+            Self::Replica => Fault::WrongNode,
             Self::Timeout(_) | Self::File { .. } => Fault::Connection,
         }
     }

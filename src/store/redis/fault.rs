@@ -72,3 +72,52 @@ impl Fault {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error as the library makes it of Redis's bytes.
+    fn error(line: &str) -> RedisError {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap();
+        let redis::Value::ServerError(error) = value else { panic!("{value:?}") };
+        error.into()
+    }
+
+    #[test]
+    fn every_answer_has_its_meaning() {
+        // As Redis 7 words them.
+        for (line, fault) in [
+            ("READONLY You can't write against a read only replica.", Fault::WrongNode),
+            ("NOREPLICAS Not enough good replicas to write.", Fault::WrongNode),
+            ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Fault::WrongNode),
+            (
+                "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                Fault::WrongNode,
+            ),
+            (
+                "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+                 configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+                Fault::WrongNode,
+            ),
+            ("NOAUTH Authentication required.", Fault::Secrets),
+            ("WRONGPASS invalid username-password pair or user is disabled.", Fault::Secrets),
+            ("NOPERM this user has no permissions to run the 'evalsha' command", Fault::Secrets),
+            ("LOADING Redis is loading the dataset in memory", Fault::Busy),
+            (
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+                Fault::Busy,
+            ),
+            ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Fault::Busy),
+            ("OOM command not allowed when used memory > 'maxmemory'.", Fault::Full),
+            ("NOSCRIPT No matching script. Please use EVAL.", Fault::NoScript),
+            ("WRONGTYPE Operation against a key holding the wrong kind of value", Fault::Foreign),
+            ("CORRUPT confab:{r}:meta", Fault::Foreign),
+            ("ERR The ID specified in XADD is equal or smaller than the target stream top item", Fault::Foreign),
+        ] {
+            assert_eq!(Fault::of(&error(line)), fault, "{line}");
+        }
+        let broken = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        assert_eq!(Fault::of(&broken), Fault::Connection);
+    }
+}

@@ -39,6 +39,12 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// Between two attempts to connect, at most; each waits for a random part of it.
 const RECONNECT_MS: u64 = 250;
 
+/// Before the first connection behind one that broke, at most; doubled with each that breaks without an answer between.
+const BROKEN_MS: u64 = 16;
+
+/// As long as that gets.
+const BROKEN_MOST_MS: u64 = 1_000;
+
 /// An answer, and what it means for an acknowledgement.
 #[derive(Debug)]
 pub struct Answer {
@@ -195,6 +201,7 @@ enum Line {
 impl Lane {
     async fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH_CALLS);
+        let mut pause_ms = BROKEN_MS;
         loop {
             let epoch = self.shared.dialer.epoch();
             let mut connection = self.connect(&mut batch).await;
@@ -207,8 +214,12 @@ impl Lane {
                     break;
                 }
                 if self.send(&mut connection, &mut batch).await == Line::Broken {
+                    // A node that refuses every call must not be dialled with every call.
+                    sleep(Duration::from_millis(rand::random_range(0..=pause_ms))).await;
+                    pause_ms = (pause_ms * 2).min(BROKEN_MOST_MS);
                     break;
                 }
+                pause_ms = BROKEN_MS;
             }
             // Not back into the pool.
             drop(Connection::take(connection));
@@ -323,7 +334,11 @@ impl Lane {
             }
         };
         let written = if waits { self.replicated(answers.pop(), state) } else { Ok(Durability::Stored) };
-        let mut again = Vec::new();
+        let mut again: Vec<Call> = Vec::new();
+        // Calls behind one whose script wasn't there were carried out where somebody loaded it in between: then it can't
+        // follow without changing the order, and is refused.
+        let last_done = answers.iter().rposition(|answer| matches!(answer, Ok(Value::BulkString(_))));
+        let mut number = 0;
         for ((mut call, answer), command) in calls.drain(..).zip(answers).zip(pipeline.cmd_iter()) {
             let result = match answer {
                 Ok(value) if call.replicate => {
@@ -331,9 +346,10 @@ impl Lane {
                 }
                 Ok(value) => Ok(Answer { value, durability: Durability::Stored }),
                 Err(error) => match Fault::of(&error) {
-                    Fault::NoScript => {
+                    Fault::NoScript if last_done.is_none_or(|last| last < number) => {
                         call.command = command.clone();
                         again.push(call);
+                        number += 1;
                         continue;
                     }
                     fault => {
@@ -343,6 +359,7 @@ impl Lane {
                 },
             };
             call.answer(result);
+            number += 1;
         }
         again
     }

@@ -75,8 +75,11 @@ impl Pulse {
         let mut memory_at = Instant::now();
         let mut replication_at = Instant::now();
         let mut evicted = None;
+        let mut in_doubt = false;
         loop {
-            match self.beat().await {
+            let beat = self.beat(in_doubt).await;
+            in_doubt = false;
+            match beat {
                 Ok(()) => {
                     self.set_reachable(true);
                     let now = Instant::now();
@@ -93,6 +96,7 @@ impl Pulse {
                         () = self.suspect.notified() => {
                             // Those who lost a connection make one in the meantime; a second look sees a new node.
                             replication_at = Instant::now();
+                            in_doubt = true;
                         }
                     }
                 }
@@ -101,6 +105,7 @@ impl Pulse {
                         tracing::error!(%error, redis = %self.dialer, "Redis is away");
                     }
                     self.set_reachable(false);
+                    in_doubt = true;
                     let fault = error.fault();
                     if matches!(fault, Fault::WrongNode | Fault::Secrets) {
                         self.dialer.redial("refused", false);
@@ -111,12 +116,16 @@ impl Pulse {
         }
     }
 
-    /// A connection that answers. A new one alone proves nothing: the kernel accepts it for a process that is stopped.
-    async fn beat(&self) -> Result<(), DialError> {
+    /// A connection that answers. A new one alone proves nothing: the kernel accepts it for a process that is stopped. In
+    /// doubt, it must be to a primary.
+    async fn beat(&self, in_doubt: bool) -> Result<(), DialError> {
         let patience = self.dialer.options().response_timeout;
         let asked = async {
             let mut connection = self.dialer.checkout().await?;
             redis::cmd("PING").query_async::<()>(&mut *connection).await?;
+            if in_doubt && !replication(&mut *connection).await?.primary {
+                return Err(DialError::Replica);
+            }
             Ok(())
         };
         timeout(patience, asked).await.map_err(|_| DialError::Timeout(patience))?
