@@ -110,7 +110,10 @@ async function states(gate, people, size, theme) {
   await page.locator('.status button').click();
   await live(page);
   await until('nothing waits', async () => await page.locator('.pending').count() === 0);
-  await page.evaluate(() => { document.querySelector('.timeline').scrollTop = 0; });
+  await until('the reader is above', async () => {
+    await page.evaluate(() => { document.querySelector('.timeline').scrollTop = 0; });
+    return page.getByRole('button', { name: '↓ Latest' }).isVisible();
+  });
   await shot('10-sent-and-scrolled');
   await page.getByRole('button', { name: 'Menu' }).click();
   await page.getByRole('button', { name: 'Find a message…' }).click();
