@@ -78,3 +78,7 @@ local-open: ## Open its page
 .PHONY: local-smoke
 local-smoke: ## Check that it does what it is for
 	@k8s-local/local smoke
+
+.PHONY: local-chaos
+local-chaos: ## Break it while recorded clients chat, and judge what it cost (k8s-local/local chaos --menu: by hand)
+	@k8s-local/local chaos

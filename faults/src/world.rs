@@ -126,6 +126,7 @@ pub struct World {
     clients: Vec<JoinHandle<()>>,
     shown: Vec<Rc<RefCell<Shown>>>,
     rooms: Vec<String>,
+    heartbeat: Duration,
     until: Instant,
 }
 
@@ -163,6 +164,7 @@ impl World {
             clients: Vec::new(),
             shown: Vec::new(),
             rooms: (1..=plan.rooms).map(|number| format!("room {number}")).collect(),
+            heartbeat: HEARTBEAT,
             until: Instant::now(),
         };
         for number in 0..plan.instances {
@@ -182,6 +184,38 @@ impl World {
         Ok(world)
     }
 
+    /// Clients of a service that somebody else runs, and breaks: at `door`, with this heartbeat. The rooms have names of
+    /// their own, so that runs on one service don't meet.
+    ///
+    /// # Errors
+    /// The clients don't get in.
+    pub async fn around(plan: &Plan, options: Options, door: SocketAddr, heartbeat: Duration) -> Result<Self, Broken> {
+        let (phase, phases) = watch::channel(Phase::Writing);
+        let shared = Shared { recorder: Recorder::new(), doors: RefCell::new(vec![door]), phase: phases };
+        let mut world = Self {
+            instances: Vec::new(),
+            pair: None,
+            rng: SmallRng::seed_from_u64(options.seed),
+            settings: Vec::new(),
+            shared: Rc::new(shared),
+            phase,
+            clients: Vec::new(),
+            shown: Vec::new(),
+            rooms: (1..=plan.rooms).map(|number| format!("room {number} of {:016x}", options.seed)).collect(),
+            heartbeat,
+            until: Instant::now(),
+            options,
+        };
+        world.add_clients(plan);
+        world.is_under_way().await?;
+        Ok(world)
+    }
+
+    async fn is_under_way(&self) -> Result<(), Broken> {
+        self.wait("every client is in its rooms", Self::everybody_is_in).await?;
+        self.wait("something is acknowledged", |world| world.acknowledged() >= 10).await
+    }
+
     fn add_clients(&mut self, plan: &Plan) {
         for number in 0..plan.clients {
             let rooms =
@@ -193,7 +227,7 @@ impl World {
                 padding: plan.padding,
                 moves: plan.moves,
                 dozes: dozes.then_some(plan.dozers.1),
-                heartbeat: HEARTBEAT,
+                heartbeat: self.heartbeat,
             };
             let client = Client::new(Rc::clone(&self.shared), number, self.options.seed, behaviour);
             self.shown.push(client.shown());
@@ -449,7 +483,8 @@ impl World {
         let mut tops = Vec::new();
         for room in &self.rooms {
             let (top, entries) = loop {
-                let door = self.doors()[tops.len() % self.instances.len()];
+                let doors = self.doors();
+                let door = doors[tops.len() % doors.len()];
                 match timeout(SETTLE, read_log(door, room)).await {
                     Ok(Ok(log)) => break log,
                     _ if Instant::now() > deadline => {

@@ -8,7 +8,7 @@ import signal
 import time
 import webbrowser
 
-from . import settings as stack_settings, smoke
+from . import chaos, settings as stack_settings, smoke
 from .compose import Compose
 from .kind import Kind
 from .native import Native
@@ -139,6 +139,17 @@ def run_smoke(settings, _):
     smoke.run(status["port"], len(status["front"]["instances"]), replica=status["redis"]["replicates"])
 
 
+def run_chaos(settings, arguments):
+    runtime, status = running(settings)
+    if runtime.name != "native":
+        raise Problem(f"chaos needs the native stack, which owns its processes; this one is up on {runtime.name}")
+    if arguments.menu:
+        faults = chaos.asked_for()
+    else:
+        faults = chaos.automatic(arguments.fault)
+    chaos.run(settings, status["port"], faults, "short" if arguments.short else "long")
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="local", description="The cloud on one machine; settings are in k8s-local/.env")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -149,11 +160,16 @@ def main(arguments=None):
         ("logs", logs, "the end of every log"),
         ("open", open_page, "open the page"),
         ("smoke", run_smoke, "check that the stack does what it is for"),
+        ("chaos", run_chaos, "break it while recorded clients chat, and judge what it cost"),
     ):
         command = commands.add_parser(name, help=text)
         command.set_defaults(run=run)
         if name == "logs":
             command.add_argument("--follow", action="store_true", help="go on")
+        if name == "chaos":
+            command.add_argument("fault", nargs="*", help=f"only these, in this order: {', '.join(chaos.names())}")
+            command.add_argument("--menu", action="store_true", help="pick them one by one")
+            command.add_argument("--short", action="store_true", help="shorter freezes and outages")
     given = parser.parse_args(arguments)
     try:
         return given.run(stack_settings.load(), given) or 0

@@ -69,6 +69,20 @@ class LocalStack:
         return marked(self.state)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="run the slow tests too")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes, runs with --long")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if "long" in item.keywords and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="waits two minutes for clients that can't settle: runs with --long"))
+
+
 @pytest.fixture
 def local(tmp_path):
     """A stack that isn't up yet."""

@@ -1,0 +1,220 @@
+"""Things that go wrong on purpose, while recorded clients chat; their checker says what it cost. Native stack only: it owns
+the processes.
+
+The clients and the checker are those of the fault campaign (faults/, `witness`). May use: the control sockets.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+from .control import ask
+from .problem import Problem
+from .settings import PROFILES, ROOT
+
+# How long the stack may take to be whole again after a fault.
+WHOLE_WITHIN_S = 60
+
+# Until clients have moved, come back, or noticed.
+BETWEEN_S = 3
+
+# How long something stays broken: as long as Memorystore's failover takes, or an outage that people notice.
+FREEZE_S = {"short": 3, "long": 10}
+AWAY_S = {"short": 5, "long": 60}
+
+WITNESS_STARTS_WITHIN_S = 90
+WITNESS_ENDS_WITHIN_S = 240
+
+
+class Stack:
+    """What chaos may do to a native stack."""
+
+    def __init__(self, settings, length):
+        self.state, self.length = settings.state, length
+
+    def supervisor(self, command):
+        return ask(self.state / "supervisor.sock", command)
+
+    def front(self, command):
+        return ask(self.state / "front.sock", command)
+
+    def busiest(self):
+        ready = [one for one in self.supervisor("status")["front"]["instances"] if one["state"] == "ready"]
+        return max(ready, key=lambda one: one["requests"])["name"]
+
+    def await_whole(self):
+        deadline = time.monotonic() + WHOLE_WITHIN_S
+        while time.monotonic() < deadline:
+            status = self.supervisor("status")
+            if status and status["ready"] and not status["redis"]["away"] and not status["redis"]["frozen"]:
+                return
+            time.sleep(0.2)
+        raise Problem(f"the stack isn't whole again within {WHOLE_WITHIN_S} s: make local-status")
+
+
+def kill(stack):
+    """kill the instance with the most sockets"""
+    stack.front(f"kill {stack.busiest()}")
+
+
+def freeze(stack):
+    """freeze that instance for a while"""
+    name = stack.busiest()
+    stack.front(f"freeze {name}")
+    time.sleep(FREEZE_S[stack.length])
+    stack.front(f"thaw {name}")
+
+
+def drain(stack):
+    """end that instance with SIGTERM, as a scale-in does"""
+    stack.front(f"stop {stack.busiest()}")
+
+
+def roll(stack):
+    """put a new revision in the place of the old one"""
+    stack.front("roll")
+
+
+def cut_subscribers(stack):
+    """cut the connections on which instances hear each other"""
+    stack.supervisor("cut-subscribers")
+
+
+def fail_over(stack):
+    """kill Redis's primary: the replica takes over"""
+    stack.supervisor("failover")
+
+
+def freeze_redis(stack):
+    """freeze Redis's primary for a while"""
+    stack.supervisor("freeze-redis")
+    time.sleep(FREEZE_S[stack.length])
+    stack.supervisor("thaw-redis")
+
+
+def redis_away(stack):
+    """nobody answers at Redis's address for a while"""
+    stack.supervisor("redis-away")
+    time.sleep(AWAY_S[stack.length])
+    stack.supervisor("redis-back")
+
+
+def rotate(stack):
+    """new authority, certificate and password of Redis"""
+    stack.supervisor("rotate")
+
+
+def drop_sockets(stack):
+    """cut every socket, as the request timeout does"""
+    stack.front("cut")
+
+
+FAULTS = (kill, freeze, drain, roll, cut_subscribers, fail_over, freeze_redis, redis_away, rotate, drop_sockets)
+
+
+@dataclass
+class Witness:
+    """The clients that chat meanwhile."""
+
+    process: subprocess.Popen
+
+    @classmethod
+    def start(cls, settings, port):
+        folder = PROFILES[settings.profile]
+        profile = [] if settings.profile == "dev" else [f"--{settings.profile}"]
+        if shutil.which("cargo"):
+            build = ["cargo", "build", "--locked", "--quiet", "--bin", "witness", *profile]
+            if subprocess.run(build, cwd=ROOT / "faults", check=False).returncode:
+                raise Problem("cargo build failed in faults/")
+        program = ROOT / "faults" / "target" / folder / "witness"
+        if not program.exists():
+            raise Problem(f"{program} isn't there and cargo isn't installed: install Rust, or build it elsewhere")
+        process = subprocess.Popen(
+            [program, "--door", f"127.0.0.1:{port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        line = process.stdout.readline().strip()
+        if line != "ready":
+            process.kill()
+            raise Problem(f"the clients don't get in: {line or 'no reason given'}")
+        return cls(process)
+
+    def note(self, text):
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
+
+    def judge(self):
+        """Waits until everybody has settled, and gives what the checker found."""
+        output, _ = self.process.communicate(timeout=WITNESS_ENDS_WITHIN_S)
+        try:
+            report = json.loads(output.strip().splitlines()[-1])
+        except (IndexError, ValueError):
+            raise Problem(f"the clients ended with {self.process.returncode} and no result") from None
+        if "error" in report:
+            raise Problem(f"the clients have no result: {report['error']}")
+        return report
+
+
+def by_name(name):
+    for fault in FAULTS:
+        if fault.__name__.replace("_", "-") == name:
+            return fault
+    raise Problem(f"no fault is called {name}; there are: {', '.join(names())}")
+
+
+def names():
+    return [fault.__name__.replace("_", "-") for fault in FAULTS]
+
+
+def automatic(wanted):
+    """The faults of a run, one after the other."""
+    yield from (by_name(name) for name in wanted) if wanted else FAULTS
+
+
+def asked_for(read: Callable[[str], str] = input):
+    """The faults that somebody picks from a menu, until they have enough."""
+    while True:
+        for number, fault in enumerate(FAULTS, 1):
+            print(f"  {number:2}  {fault.__doc__}")
+        try:
+            picked = read("which? (empty: enough, judge) ").strip()
+        except EOFError:
+            return
+        if not picked:
+            return
+        if picked.isdigit() and 1 <= int(picked) <= len(FAULTS):
+            yield FAULTS[int(picked) - 1]
+        else:
+            print(f"  allowed are 1 to {len(FAULTS)}")
+
+
+def run(settings, port, faults, length):
+    """Breaks the stack and has it judged; a Problem if something was found."""
+    stack = Stack(settings, length)
+    witness = Witness.start(settings, port)
+    done = 0
+    try:
+        for fault in faults:
+            print(f"chaos: {fault.__doc__}", flush=True)
+            witness.note(fault.__name__)
+            begun = time.monotonic()
+            fault(stack)
+            stack.await_whole()
+            witness.note("heal")
+            print(f"       whole again after {time.monotonic() - begun:.1f} s", flush=True)
+            done += 1
+            time.sleep(BETWEEN_S)
+        print("chaos: waiting until everybody has settled", flush=True)
+        report = witness.judge()
+    finally:
+        witness.process.kill()
+    resumes = report["seen"].get("resume", 0)
+    print(
+        f"chaos: {done} faults, {resumes} resumes, {report['acknowledged']} acknowledged, {report['delivered']} delivered, "
+        f"{report['lost']} lost, {report['duplicates']} twice, {report['inversions']} out of order, {report['gaps']} gaps; "
+        f"longest pause {report['longest_pause_ms'] / 1000:.1f} s"
+    )
+    if not report["clean"]:
+        raise Problem("chaos: " + "; ".join(report["violations"][:5]))
