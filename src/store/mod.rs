@@ -111,7 +111,8 @@ pub trait Store: Send + Sync + 'static {
     fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>>;
 
     /// Renews this instance's lease: its members are present until `for_ms` from now, by the store's clock, however the
-    /// instance ends. One whose lease had ended has no members until they enter again.
+    /// instance ends. One whose lease had ended has no members until they enter again; a store may see to that
+    /// with a later renewal.
     fn renew_lease(&self, for_ms: Millis) -> Pending<()>;
 
     /// Claims the instances whose lease has ended, each by exactly one caller, and takes their members out: those whom

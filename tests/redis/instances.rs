@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use confab::store::Store as _;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::common::{Raw, TestApp};
 use crate::redis_server::RedisServer;
+use crate::world;
 
 /// Instances over one Redis.
 async fn instances<const N: usize>(redis: &RedisServer, settings: &[(&str, &str)]) -> [TestApp; N] {
@@ -159,6 +161,30 @@ async fn the_members_of_an_instance_that_dies_leave_once_and_all_count_the_same(
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn an_instance_that_paused_longer_than_its_lease_has_its_members_back() {
+    let redis = RedisServer::start().await;
+    let (paused, _feed) = world::connect(world::options(redis.port())).await;
+    let (lives, _other_feed) = world::connect(world::options(redis.port())).await;
+    let room = world::room("r");
+    lives.renew_lease(600_000).await.unwrap();
+    paused.renew_lease(200).await.unwrap();
+    for id in ["ada", "bob", "cy"] {
+        paused.enter(&room, &world::user(id)).await.unwrap();
+    }
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(lives.sweep().await.unwrap(), 1);
+    assert_eq!(lives.members(&room, 10).await.unwrap().count, 0);
+    paused.renew_lease(600_000).await.unwrap();
+    paused.leave(&room, &world::user("cy").id).await.unwrap();
+    paused.renew_lease(600_000).await.unwrap();
+    world::until("who didn't leave is back", async || lives.members(&room, 10).await.unwrap().count == 2).await;
+    // Under the new lease they are found when the instance ends.
+    paused.renew_lease(1).await.unwrap();
+    world::until("it is swept again", async || lives.sweep().await.unwrap() == 1).await;
+    assert_eq!(lives.members(&room, 10).await.unwrap().count, 0);
 }
 
 #[tokio::test]

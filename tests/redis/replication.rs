@@ -61,6 +61,36 @@ async fn while_the_replica_is_frozen_nothing_is_acknowledged_and_a_retry_neither
     assert_eq!(store.durability(), Durability::Replicated, "an unanswered WAIT alone changes nothing");
 }
 
+/// On the server of each kind that there is: what WAIT means differs since Redis 7.2. There it answers at once, for
+/// earlier writes of its connection, where the script before it wrote nothing.
+async fn a_retry_over_another_connection_is_not_acknowledged(primary: RedisServer) {
+    let replica = RedisServer::replica_of(&primary).await;
+    let (one, _feed_one) = connect(patient(primary.port())).await;
+    let (two, _feed_two) = connect(patient(primary.port())).await;
+    // What this connection wrote is replicated.
+    for store in [&one, &two] {
+        assert_eq!(write_at_last(store, "r", "before").await.durability, Durability::Replicated);
+    }
+    replica.signal("STOP");
+    assert_unconfirmed(&one, "k").await;
+    assert_unconfirmed(&two, "k").await;
+    replica.signal("CONT");
+    let stored = write_at_last(&two, "r", "k").await;
+    assert_eq!((stored.duplicate, stored.durability, stored.position.offset), (true, Durability::Replicated, 2));
+}
+
+#[tokio::test]
+async fn a_retry_over_another_connection_is_not_acknowledged_on_redis() {
+    a_retry_over_another_connection_is_not_acknowledged(RedisServer::start().await).await;
+}
+
+#[tokio::test]
+async fn a_retry_over_another_connection_is_not_acknowledged_on_valkey() {
+    if let Some(primary) = RedisServer::valkey().await {
+        a_retry_over_another_connection_is_not_acknowledged(primary).await;
+    }
+}
+
 #[tokio::test]
 async fn a_replica_that_comes_later_is_waited_for_and_clients_are_told() {
     let primary = RedisServer::start().await;

@@ -106,7 +106,15 @@ impl Presence {
         };
         let flushed = self.lock().is_another_era(era);
         if held == 1 {
-            self.lock().lease();
+            let taken_out = {
+                let mut present = self.lock();
+                present.lease();
+                present.take_taken_out()
+            };
+            // Whoever has only the count of a large room would never miss them.
+            for (room, users) in taken_out {
+                users.iter().for_each(|user| drop(self.enter(&room, user)));
+            }
             return Ok(());
         }
         let instance = {

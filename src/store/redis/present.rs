@@ -17,12 +17,14 @@ pub struct Present {
     /// What names the time since Redis was empty, once it was seen.
     era: Option<Vec<u8>>,
     members: HashMap<RoomId, Vec<User>>,
+    /// Those whom another instance took out, because the lease had ended, and who didn't leave since.
+    taken_out: HashMap<RoomId, Vec<User>>,
 }
 
 impl Present {
     /// Nobody is there.
     pub fn new() -> Self {
-        Self { instance: new_name(), leased: false, era: None, members: HashMap::new() }
+        Self { instance: new_name(), leased: false, era: None, members: HashMap::new(), taken_out: HashMap::new() }
     }
 
     /// The name among the members: 16 hex digits.
@@ -46,17 +48,23 @@ impl Present {
         before.is_some_and(|before| before != era)
     }
 
-    /// Its lease is gone, and its members with it; they are kept in mind where they are to be written again.
-    pub fn lose_lease(&mut self, keep: bool) {
+    /// Its lease is gone, and its members with it: because Redis was emptied, or because another instance took them out.
+    pub fn lose_lease(&mut self, emptied: bool) {
         self.instance = new_name();
         self.leased = false;
-        if !keep {
-            self.members.clear();
+        if !emptied {
+            self.taken_out = std::mem::take(&mut self.members);
         }
+    }
+
+    /// Those whom another instance took out, once.
+    pub fn take_taken_out(&mut self) -> HashMap<RoomId, Vec<User>> {
+        std::mem::take(&mut self.taken_out)
     }
 
     /// Returns whether it is the first in the room.
     pub fn enter(&mut self, room: &RoomId, user: &User) -> bool {
+        drop_from(&mut self.taken_out, room, &user.id);
         let first = !self.members.contains_key(room);
         let members = self.members.entry(room.clone()).or_default();
         match members.iter_mut().find(|member| member.id == user.id) {
@@ -68,19 +76,25 @@ impl Present {
 
     /// Returns whether it was the last in the room.
     pub fn leave(&mut self, room: &RoomId, user: &UserId) -> bool {
-        let Some(members) = self.members.get_mut(room) else { return false };
-        members.retain(|member| member.id != *user);
-        let last = members.is_empty();
-        if last {
-            self.members.remove(room);
-        }
-        last
+        drop_from(&mut self.taken_out, room, user);
+        drop_from(&mut self.members, room, user)
     }
 
     /// All of them.
     pub fn all(&self) -> impl Iterator<Item = (&RoomId, &[User])> {
         self.members.iter().map(|(room, users)| (room, users.as_slice()))
     }
+}
+
+/// Returns whether it was the last in the room.
+fn drop_from(members: &mut HashMap<RoomId, Vec<User>>, room: &RoomId, user: &UserId) -> bool {
+    let Some(there) = members.get_mut(room) else { return false };
+    there.retain(|member| member.id != *user);
+    let last = there.is_empty();
+    if last {
+        members.remove(room);
+    }
+    last
 }
 
 fn new_name() -> String {
