@@ -20,6 +20,9 @@ pub const SUBPROTOCOL: &str = "confab.v1.json";
 /// The only version of the WebSocket protocol there is.
 pub const WEBSOCKET_VERSION: &str = "13";
 
+/// How far a page is from what it asks, as its browser says.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// What RFC 6455 has a server append to the client's key.
 const ACCEPT_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -180,11 +183,25 @@ pub fn check(request: Request<'_>, scheme: Scheme, origins: &Origins) -> Result<
     if has_body(headers) {
         return Err(bad_request("unexpected_body", "a WebSocket's request has no body"));
     }
-    check_origin(headers, &own, origins)?;
+    check_origin_against(headers, &own, origins)?;
     Ok(Accepted { accept: accept(key), subprotocol: subprotocol(headers) })
 }
 
-fn check_origin(headers: &HeaderMap, own: &Origin, origins: &Origins) -> Result<(), Reject> {
+/// Checks where a request comes from that is none for a WebSocket. A browser leaves `Origin` out where a page asks its own
+/// origin, and says so in another field that no page can set.
+///
+/// # Errors
+/// The refusal to answer with.
+pub fn check_origin(headers: &HeaderMap, scheme: Scheme, origins: &Origins) -> Result<(), Reject> {
+    let own = only(headers, &HOST).and_then(|host| Origin::of(scheme, host));
+    let own = own.ok_or_else(|| bad_request("bad_host", "send exactly one Host"))?;
+    if !headers.contains_key(ORIGIN) && only(headers, &SEC_FETCH_SITE) == Some("same-origin") {
+        return Ok(());
+    }
+    check_origin_against(headers, &own, origins)
+}
+
+fn check_origin_against(headers: &HeaderMap, own: &Origin, origins: &Origins) -> Result<(), Reject> {
     if !headers.contains_key(ORIGIN) {
         return if origins.allow_none {
             Ok(())

@@ -1,4 +1,5 @@
-//! The page, embedded at build time: `index.html` at `/`, everything else below `/assets/`.
+//! The page, embedded at build time: `index.html` at `/`, everything else below `/assets/`; and the script of Socket.IO's
+//! clients below `/socket.io/`, where theirs are used to be.
 //!
 //! It owns the files, how they are sent (without their comments, compressed where that is taken), their types and the
 //! headers that keep a browser to them. It knows nothing of the chat.
@@ -34,7 +35,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 #[exclude = "*package-lock.json"]
 #[exclude = "*tsconfig*.json"]
 #[exclude = "*node_modules/*"]
+#[exclude = "*SHA256SUMS"]
 struct Files;
+
+/// Where the scripts of others are. They are sent as they are, and pages of any origin may load them.
+const OTHERS: &str = "socket.io/";
+
+/// Whose pages may load an answer as a script or a picture.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// One way to send a file.
 struct Form {
@@ -55,7 +63,7 @@ static ASSETS: LazyLock<HashMap<String, Asset>> = LazyLock::new(|| {
         .filter_map(|name| {
             let data = Files::get(&name)?.data;
             let body = match (name.rsplit_once('.'), std::str::from_utf8(&data)) {
-                (Some((_, "js" | "css")), Ok(text)) => without_comments(text).into_bytes(),
+                (Some((_, "js" | "css")), Ok(text)) if !name.starts_with(OTHERS) => without_comments(text).into_bytes(),
                 _ => data.into_owned(),
             };
             let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
@@ -98,7 +106,10 @@ fn without_comments(text: &str) -> String {
 pub fn answer(path: &str, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
     let name = match path {
         "/" => INDEX,
-        _ => path.strip_prefix("/assets/").filter(|name| *name != INDEX)?,
+        _ => match path.strip_prefix("/assets/") {
+            Some(name) => Some(name).filter(|name| *name != INDEX && !name.starts_with(OTHERS)),
+            None => path.strip_prefix('/').filter(|name| name.starts_with(OTHERS)),
+        }?,
     };
     let asset = ASSETS.get(name)?;
     let gzip = takes_gzip(headers);
@@ -118,6 +129,9 @@ pub fn answer(path: &str, headers: &HeaderMap) -> Option<Response<Vec<u8>>> {
     // The names don't change with the content, so a browser asks each time, and mostly hears 304.
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     secure(fields);
+    if name.starts_with(OTHERS) {
+        fields.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    }
     Some(response)
 }
 
@@ -144,7 +158,7 @@ pub fn secure(fields: &mut HeaderMap) {
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (RESOURCE_POLICY, "same-origin"),
     ] {
         fields.insert(name, HeaderValue::from_static(value));
     }

@@ -8,7 +8,8 @@ mod socketio;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::header::{SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL};
@@ -22,13 +23,17 @@ use warp::reject::MethodNotAllowed;
 use warp::{Filter, Rejection};
 
 use crate::config::HttpSettings;
+use crate::domain::Millis;
 use crate::forwarded;
 use crate::handshake::{self, Accepted, Origin, Origins, Reject, Scheme};
 use crate::page;
-use crate::socket::Hub;
+use crate::socket::{Exchange, Hub};
 
 /// What a client that is turned away is told to wait, in seconds.
 pub const RETRY_AFTER_S: u64 = 5;
+
+/// What a ping may be late by.
+const LATE_PING_MS: Millis = 1_000;
 
 /// What the routes answer from.
 #[derive(Debug)]
@@ -51,6 +56,9 @@ pub struct Arrival {
     peer: IpAddr,
     version: Version,
     upgrade: Arc<Mutex<Option<Upgrade>>>,
+    /// The places of connections that are no WebSockets yet, and this one's.
+    handshakes: Arc<Semaphore>,
+    handshake: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
 /// An upgrade that was accepted.
@@ -65,12 +73,14 @@ pub struct Upgrade {
 }
 
 /// What a WebSocket is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Endpoint {
     /// The chat.
     Chat,
     /// The chat, for Socket.IO clients.
     Socketio,
+    /// The same, where one may take over a session that polls.
+    SocketioUpgrade(Arc<Exchange>),
     /// Everything comes back as it was sent.
     #[cfg(feature = "conformance")]
     Echo,
@@ -79,8 +89,9 @@ pub enum Endpoint {
 impl Arrival {
     /// For the requests of one connection.
     #[must_use]
-    pub fn new(peer: IpAddr) -> Self {
-        Self { peer, version: Version::HTTP_11, upgrade: Arc::default() }
+    pub fn new(peer: IpAddr, handshakes: Arc<Semaphore>, handshake: OwnedSemaphorePermit) -> Self {
+        let handshake = Arc::new(Mutex::new(Some(handshake)));
+        Self { peer, version: Version::HTTP_11, upgrade: Arc::default(), handshakes, handshake }
     }
 
     /// The same for one request.
@@ -92,11 +103,24 @@ impl Arrival {
     /// The upgrade, if one was accepted.
     #[must_use]
     pub fn take_upgrade(&self) -> Option<Upgrade> {
-        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.upgrade).take()
+    }
+
+    /// Gives the connection's place among those that are no WebSockets yet to others.
+    pub fn leave_handshake(&self) {
+        drop(lock(&self.handshake).take());
+    }
+
+    /// Takes a place again. Returns whether there was one.
+    fn return_to_handshake(&self) -> bool {
+        let place = Arc::clone(&self.handshakes).try_acquire_owned().ok();
+        let has_place = place.is_some();
+        *lock(&self.handshake) = place;
+        has_place
     }
 
     fn accept(&self, upgrade: Upgrade) {
-        *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+        *lock(&self.upgrade) = Some(upgrade);
     }
 }
 
@@ -127,25 +151,42 @@ impl App {
         arrival: &Arrival,
         stream: Option<OnUpgrade>,
     ) -> Result<Response<Vec<u8>>, Reject> {
-        let scheme = if forwarded::over_tls(headers, self.trusted_hops) { Scheme::Https } else { Scheme::Http };
+        let scheme = self.scheme(headers);
         let request = handshake::Request { method, version: arrival.version, headers };
         let accepted = handshake::check(request, scheme, &self.origins).inspect_err(|reject| {
             let client = forwarded::client(headers, arrival.peer, self.trusted_hops);
             tracing::debug!(%client, code = reject.code, "a request for a WebSocket was refused");
         })?;
-        if self.hub.is_draining() {
-            return Err(turned_away("draining", "this instance is shutting down: retry, another one will answer"));
-        }
-        let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
-            self.hub.counts.turned_away();
-            return Err(turned_away("full", "no room for another connection: retry later"));
-        };
+        let seat = self.seat()?;
         // hyper offers an upgrade for every request of HTTP/1.1 that asks for one, and such requests alone get here.
         let Some(stream) = stream else {
             return Err(Reject::new(StatusCode::BAD_REQUEST, "bad_connection", "this connection can't be upgraded"));
         };
         arrival.accept(Upgrade { stream, endpoint, seat });
         Ok(switching(accepted))
+    }
+
+    /// How the client reached the service.
+    fn scheme(&self, headers: &HeaderMap) -> Scheme {
+        if forwarded::over_tls(headers, self.trusted_hops) { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// A place for one more client.
+    fn seat(&self) -> Result<OwnedSemaphorePermit, Reject> {
+        if self.hub.is_draining() {
+            return Err(turned_away("draining", "this instance is shutting down: retry, another one will answer"));
+        }
+        Arc::clone(&self.seats).try_acquire_owned().map_err(|_| {
+            self.hub.counts.turned_away();
+            turned_away("full", "no room for another connection: retry later")
+        })
+    }
+
+    /// How long a request may wait for its answer: a poll, until the next ping.
+    #[must_use]
+    pub fn longest_poll(&self) -> Duration {
+        let polls = self.hub.rules.socketio.polling;
+        Duration::from_millis(if polls { self.hub.rules.timing.heartbeat_ms + LATE_PING_MS } else { 0 })
     }
 
     /// Whether the store has ever answered.
@@ -214,8 +255,9 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
         json_answer(StatusCode::OK, &json!({"name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION")}))
     });
     let page = read.and(warp::path::full()).and(warp::header::headers_cloned()).and_then(
-        |path: FullPath, headers: HeaderMap| async move {
-            page::answer(path.as_str(), &headers).ok_or_else(warp::reject::not_found)
+        move |path: FullPath, headers: HeaderMap| async move {
+            let shut = !served && path.as_str().starts_with("/socket.io/");
+            page::answer(path.as_str(), &headers).filter(|_| !shut).ok_or_else(warp::reject::not_found)
         },
     );
     let health = live.or(ready).unify().or(startup).unify().or(version).unify();
@@ -238,7 +280,7 @@ fn websocket(path: &'static str, endpoint: Endpoint, app: &Arc<App>) -> BoxedFil
         .and(warp::ext::get::<Arrival>())
         .and(warp::ext::optional::<OnUpgrade>())
         .map(move |app: Arc<App>, method, headers, arrival, stream| {
-            app.upgrade(endpoint, &method, &headers, &arrival, stream).unwrap_or_else(|reject| refusal(&reject))
+            app.upgrade(endpoint.clone(), &method, &headers, &arrival, stream).unwrap_or_else(|reject| refusal(&reject))
         })
         .boxed()
 }
@@ -292,4 +334,8 @@ fn json_answer(status: StatusCode, body: &Value) -> Response<Vec<u8>> {
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     page::secure(fields);
     response
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,7 +21,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tower_service::Service as _;
 use tracing::Instrument as _;
 use warp::Reply as _;
@@ -56,6 +55,9 @@ const TURN_AWAY_WITHIN: Duration = Duration::from_secs(2);
 
 /// After an error of `accept`, which mostly means that files have run out.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// How long answers that are being written at the end of a drain may take.
+const LAST_ANSWERS: Duration = Duration::from_millis(200);
 
 /// What is kept of a drain's time for giving the members to the other instances.
 const RETIRE_MS: Millis = 1_000;
@@ -195,7 +197,7 @@ impl Server {
         let hub = Arc::clone(&app.hub);
         let receiving = tokio::spawn(Arc::clone(&hub.rooms).run(feed));
         let routes = routes(&app);
-        let sockets = TaskTracker::new();
+        let sockets = hub.tasks.clone();
         let mut connections = JoinSet::new();
         let drained = async {
             drain.cancelled().await;
@@ -219,7 +221,6 @@ impl Server {
                             http: http.clone(),
                             routes: routes.clone(),
                             drain: drain.clone(),
-                            sockets: sockets.clone(),
                         };
                         connection.begin(tcp, peer, &mut connections);
                     }
@@ -236,7 +237,12 @@ impl Server {
             }
         }
         drop(listener);
+        if !end.is_cancelled() {
+            // Polls were answered by the end of their sessions, and are on their way out.
+            let _ = timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+        }
         connections.shutdown().await;
+        hub.end.cancel();
         if !end.is_cancelled() {
             let retired = timeout(Duration::from_millis(RETIRE_MS), hub.rooms.retire()).await;
             if retired.is_err() {
@@ -253,7 +259,6 @@ struct Connection {
     http: Http,
     routes: BoxedFilter<(Response<Vec<u8>>,)>,
     drain: CancellationToken,
-    sockets: TaskTracker,
 }
 
 impl Connection {
@@ -276,13 +281,13 @@ impl Connection {
     async fn run(self, tcp: TcpStream, peer: SocketAddr, handshake: OwnedSemaphorePermit) {
         // Without it small frames wait for the peer's acknowledgement of earlier ones. Fails only on a dead socket.
         let _ = tcp.set_nodelay(true);
-        let arrival = Arrival::new(peer.ip());
+        let arrival = Arrival::new(peer.ip(), Arc::clone(&self.http.handshakes), handshake);
         // Boxed, so that its memory is gone when the WebSocket begins.
         Box::pin(self.speak_http(tcp, &arrival)).await;
-        drop(handshake);
+        arrival.leave_handshake();
         let Some(Upgrade { stream, endpoint, seat }) = arrival.take_upgrade() else { return };
-        let socket = self.sockets.token();
         let hub = Arc::clone(&self.app.hub);
+        let socket = hub.tasks.token();
         drop((self, arrival));
         // Either fails only where the peer went away before the answer was out.
         let Ok(upgraded) = stream.await else { return };
@@ -293,6 +298,7 @@ impl Connection {
         match endpoint {
             Endpoint::Chat => socket::serve(hub, tcp, behind).await,
             Endpoint::Socketio => socket::serve_socketio(hub, tcp, behind).await,
+            Endpoint::SocketioUpgrade(exchange) => socket::upgrade_polling(hub, tcp, behind, exchange).await,
             #[cfg(feature = "conformance")]
             Endpoint::Echo => Box::pin(socket::echo(hub, tcp, behind)).await,
         }
@@ -317,7 +323,7 @@ impl Connection {
             () = sleep(HTTP_LIFETIME) => {}
         }
         connection.as_mut().graceful_shutdown();
-        let _ = timeout(self.http.header_timeout, connection).await;
+        let _ = timeout(self.http.header_timeout.max(self.app.longest_poll()), connection).await;
     }
 
     async fn answer(
@@ -454,7 +460,11 @@ fn rules(settings: &Settings) -> Rules {
         commands_in_flight: limits.commands_in_flight,
         unfinished_message_ms: limits.unfinished_message_ms,
         flush_timeout_ms: limits.flush_timeout_ms,
-        socketio: SocketioRules { resume: settings.socketio.resume, extra_fields: settings.socketio.extra_fields },
+        socketio: SocketioRules {
+            polling: settings.socketio.polling,
+            resume: settings.socketio.resume,
+            extra_fields: settings.socketio.extra_fields,
+        },
     }
 }
 

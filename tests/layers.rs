@@ -21,8 +21,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("clock", &["domain"]),
     ("page", &[]),
     ("telemetry", &["config"]),
-    ("socket", &["session", "rooms", "auth", "protocol", "store", "domain", "meter", "clock", "telemetry"]),
-    ("routes", &["protocol", "socket", "auth", "handshake", "forwarded", "page", "rooms", "config", "telemetry"]),
+    ("socket", &["session", "rooms", "auth", "protocol", "store", "domain", "meter", "bucket", "clock", "telemetry"]),
+    (
+        "routes",
+        &["domain", "protocol", "socket", "auth", "handshake", "forwarded", "page", "rooms", "config", "telemetry"],
+    ),
     (
         "server",
         &[

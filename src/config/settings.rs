@@ -319,8 +319,7 @@ section! {
 
     /// Whether Socket.IO clients are served, at `/socket.io/`.
     enabled: bool = switch(true);
-    /// Whether they may use HTTP long-polling, which needs every request of a session to reach the same instance. This
-    /// build has none: the setting is accepted and changes nothing.
+    /// Whether they may use HTTP long-polling, which needs every request of a session to reach the same instance.
     polling: bool = switch(false);
     /// Whether a client that comes back gets what it missed: it is then given a `pid`, and each message carries its
     /// position behind its own argument.

@@ -16,7 +16,6 @@ pub enum Incoming {
     /// A text. Don't keep it: it may pin the read buffer.
     Text(Utf8Bytes),
     /// Bytes. Don't keep them.
-    #[cfg_attr(not(feature = "conformance"), expect(dead_code))]
     Binary(Bytes),
     /// A ping, which is answered, or a pong.
     Control,

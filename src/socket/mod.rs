@@ -13,9 +13,11 @@ mod carrier;
 mod client;
 #[cfg(feature = "conformance")]
 mod echo;
+mod exchange;
 mod link;
 mod native;
 mod outcome;
+mod polling;
 mod socketio;
 mod wire;
 
@@ -29,6 +31,8 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
@@ -43,8 +47,10 @@ use carrier::Carrier;
 use client::Client;
 #[cfg(feature = "conformance")]
 pub use echo::echo;
+pub use exchange::{Exchange, Exchanges};
 use link::{Broken, Incoming, Link};
 use native::Native;
+pub use polling::{open as open_polling, upgrade as upgrade_polling};
 use socketio::{Socketio, new_sid};
 use wire::Wire;
 
@@ -80,6 +86,12 @@ pub struct Hub {
     pub rules: Rules,
     /// What Socket.IO clients hear.
     style: Arc<Style>,
+    /// The polling sessions.
+    pub exchanges: Exchanges,
+    /// Everything that a drain waits for.
+    pub tasks: TaskTracker,
+    /// Ends what lives beside the connections, at the end of the instance.
+    pub end: CancellationToken,
     draining: AtomicBool,
 }
 
@@ -90,7 +102,18 @@ impl Hub {
         let auth = Arc::new(auth);
         let seal = rules.socketio.resume.then(|| Arc::clone(&auth) as Arc<dyn Seal>);
         let style = Arc::new(Style { seal, extra_fields: rules.socketio.extra_fields });
-        Self { rooms, auth, clock, counts, rules, style, draining: AtomicBool::new(false) }
+        Self {
+            rooms,
+            auth,
+            clock,
+            counts,
+            rules,
+            style,
+            exchanges: Exchanges::default(),
+            tasks: TaskTracker::new(),
+            end: CancellationToken::new(),
+            draining: AtomicBool::new(false),
+        }
     }
 
     /// Asks every client to move, and those that still come too.
@@ -139,6 +162,8 @@ pub struct Rules {
 /// The settings of the Socket.IO door.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketioRules {
+    /// Whether they may use HTTP long-polling.
+    pub polling: bool,
     /// Whether a client that comes back gets what it missed.
     pub resume: bool,
     /// Whether messages carry `offset`, `at` and `id`.

@@ -2,8 +2,11 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
 mod client;
+mod codec;
 #[path = "../common/mod.rs"]
 mod common;
 mod events;
 mod misuse;
+mod polling;
 mod resume;
+mod session;

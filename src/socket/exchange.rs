@@ -1,0 +1,304 @@
+//! What the HTTP requests of a polling session and its task share: packets that came in, a payload that waits to go out,
+//! and a WebSocket that takes over.
+//!
+//! It knows neither HTTP nor what packets mean. Everything in it is bounded: what came in by the length of two messages,
+//! what goes out by one mailbox turn, and polls to one at a time.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use tokio::sync::oneshot;
+
+use super::OVER_BUDGET_RETRY_MS;
+use super::link::{Broken, Incoming};
+use super::wire::Wire;
+use crate::bucket::Bucket;
+use crate::clock::Clock;
+use crate::domain::Millis;
+use crate::meter::Budget;
+use crate::protocol::engineio::{self, BadRequest, Part, SEPARATOR};
+use crate::protocol::{Close, Malformed};
+
+/// The polling sessions of an instance, by their names.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    sessions: Mutex<HashMap<String, Arc<Exchange>>>,
+}
+
+impl Exchanges {
+    /// A session's, if it is there.
+    #[must_use]
+    pub fn find(&self, sid: &str) -> Option<Arc<Exchange>> {
+        lock(&self.sessions).get(sid).cloned()
+    }
+
+    pub(super) fn insert(&self, sid: &str, exchange: &Arc<Exchange>) {
+        lock(&self.sessions).insert(sid.to_owned(), Arc::clone(exchange));
+    }
+
+    pub(super) fn remove(&self, sid: &str) {
+        lock(&self.sessions).remove(sid);
+    }
+}
+
+/// The shared part of one session.
+#[derive(Debug)]
+pub struct Exchange {
+    state: Mutex<State>,
+    task: AtomicWaker,
+    /// Most bytes of a body, and half of what may wait to be read.
+    message_bytes: usize,
+    clock: Clock,
+}
+
+#[derive(Debug)]
+struct State {
+    incoming: VecDeque<Incoming>,
+    incoming_bytes: usize,
+    broken: Option<Broken>,
+    /// A payload that nobody has fetched.
+    outgoing: Option<Bytes>,
+    /// A request that waits for one.
+    poll: Option<oneshot::Sender<Bytes>>,
+    upgrade: Upgrade,
+    frames: Bucket,
+    bytes: Bucket,
+}
+
+/// How far the move to a WebSocket is.
+#[derive(Debug)]
+enum Upgrade {
+    No,
+    /// One is being tried: polls are answered at once, so that the client can stop polling.
+    Probing,
+    /// It waits for the session's task.
+    Ready(Box<Wire>),
+    /// The session has it, or has ended.
+    Done,
+}
+
+impl Exchange {
+    pub(super) fn new(budget: &Budget, message_bytes: usize, clock: Clock) -> Arc<Self> {
+        let now = clock.now();
+        let state = State {
+            incoming: VecDeque::new(),
+            incoming_bytes: 0,
+            broken: None,
+            outgoing: None,
+            poll: None,
+            upgrade: Upgrade::No,
+            frames: Bucket::new(budget.frames_per_second, 1_000, budget.frame_burst, now),
+            bytes: Bucket::new(budget.bytes_per_second, 1_000, budget.byte_burst, now),
+        };
+        Arc::new(Self { state: Mutex::new(state), task: AtomicWaker::new(), message_bytes, clock })
+    }
+
+    /// Most bytes that a body may have.
+    #[must_use]
+    pub const fn message_bytes(&self) -> usize {
+        self.message_bytes
+    }
+
+    /// A request for the next payload: it comes through the receiver, or never where the session ends.
+    ///
+    /// # Errors
+    /// The session has moved to a WebSocket, or another request waits already, which ends the session.
+    pub fn poll(&self) -> Result<oneshot::Receiver<Bytes>, BadRequest> {
+        let mut state = lock(&self.state);
+        if matches!(state.upgrade, Upgrade::Ready(_) | Upgrade::Done) {
+            return Err(BadRequest::Bad);
+        }
+        if state.poll.as_ref().is_some_and(|poll| !poll.is_closed()) {
+            state.break_off(Broken::Violation(Close::Protocol, None));
+            drop(state);
+            self.task.wake();
+            return Err(BadRequest::Bad);
+        }
+        let (sender, receiver) = oneshot::channel();
+        if let Some(payload) = state.outgoing.take() {
+            // The receiver is in this function's hand.
+            let _ = sender.send(payload);
+            drop(state);
+            self.task.wake();
+        } else if matches!(state.upgrade, Upgrade::Probing) {
+            let _ = sender.send(noop());
+        } else {
+            state.poll = Some(sender);
+        }
+        Ok(receiver)
+    }
+
+    /// Takes the packets of a body.
+    ///
+    /// # Errors
+    /// It is no payload, or the session has moved to a WebSocket. What breaks the protocol or a budget ends the session.
+    pub fn post(&self, body: &[u8]) -> Result<(), BadRequest> {
+        let mut state = lock(&self.state);
+        if matches!(state.upgrade, Upgrade::Ready(_) | Upgrade::Done) || state.broken.is_some() {
+            return Err(BadRequest::Bad);
+        }
+        let taken = state.take_body(body, self.clock.now(), 2 * self.message_bytes);
+        if let Err(broken) = taken {
+            state.break_off(broken);
+        }
+        drop(state);
+        self.task.wake();
+        taken.map_err(|_| BadRequest::Bad)
+    }
+
+    /// A WebSocket wants to take over.
+    ///
+    /// # Errors
+    /// Another one does, or has.
+    pub fn may_upgrade(&self) -> Result<(), BadRequest> {
+        if matches!(lock(&self.state).upgrade, Upgrade::No) { Ok(()) } else { Err(BadRequest::Bad) }
+    }
+
+    /// The WebSocket was found to work: a request that waits is answered, and those that come. Returns whether the session
+    /// still wants it.
+    pub(super) fn probed(&self) -> bool {
+        let mut state = lock(&self.state);
+        if !matches!(state.upgrade, Upgrade::No) {
+            return false;
+        }
+        state.upgrade = Upgrade::Probing;
+        if let Some(poll) = state.poll.take() {
+            // Whoever doesn't wait any more needs no answer.
+            let _ = poll.send(noop());
+        }
+        true
+    }
+
+    /// The client has moved.
+    pub(super) fn hand_over(&self, wire: Wire) {
+        let mut state = lock(&self.state);
+        if matches!(state.upgrade, Upgrade::Probing) {
+            state.upgrade = Upgrade::Ready(Box::new(wire));
+        }
+        drop(state);
+        self.task.wake();
+    }
+
+    /// The client stayed where it was.
+    pub(super) fn not_upgraded(&self) {
+        let mut state = lock(&self.state);
+        if matches!(state.upgrade, Upgrade::Probing) {
+            state.upgrade = Upgrade::No;
+        }
+    }
+
+    /// For the session's task: the next packet; or the WebSocket, once everything before it is read.
+    pub(super) fn poll_incoming(&self, cx: &mut Context<'_>) -> Poll<Result<Arrived, Broken>> {
+        self.task.register(cx.waker());
+        let mut state = lock(&self.state);
+        if let Some(message) = state.incoming.pop_front() {
+            state.incoming_bytes -= length(&message);
+            return Poll::Ready(Ok(Arrived::Message(message)));
+        }
+        if let Some(broken) = state.broken {
+            return Poll::Ready(Err(broken));
+        }
+        match std::mem::replace(&mut state.upgrade, Upgrade::Done) {
+            Upgrade::Ready(wire) => Poll::Ready(Ok(Arrived::WebSocket(wire, state.outgoing.take()))),
+            before => {
+                state.upgrade = before;
+                Poll::Pending
+            }
+        }
+    }
+
+    /// For the session's task: ready once the payload before is fetched.
+    pub(super) fn poll_fetched(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.task.register(cx.waker());
+        if lock(&self.state).outgoing.is_some() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// For the session's task: gives a payload to the request that waits, or keeps it for the next one.
+    pub(super) fn send(&self, frames: &[Bytes]) {
+        let payload = match frames {
+            [one] => one.clone(),
+            many => Bytes::from(many.join(&SEPARATOR)),
+        };
+        let mut state = lock(&self.state);
+        state.outgoing = match state.poll.take() {
+            Some(poll) => poll.send(payload).err(),
+            None => Some(payload),
+        };
+    }
+
+    /// For the session's task: the session is over. A request that waits is told so.
+    pub(super) fn end(&self, farewell: &'static str) {
+        let mut state = lock(&self.state);
+        state.upgrade = Upgrade::Done;
+        state.incoming = VecDeque::new();
+        if let Some(poll) = state.poll.take() {
+            let _ = poll.send(Bytes::from_static(farewell.as_bytes()));
+        }
+    }
+}
+
+/// What a session's task gets.
+#[derive(Debug)]
+pub enum Arrived {
+    /// A packet.
+    Message(Incoming),
+    /// The WebSocket that it goes on with, and what has to go out first.
+    WebSocket(Box<Wire>, Option<Bytes>),
+}
+
+impl State {
+    fn break_off(&mut self, broken: Broken) {
+        self.broken.get_or_insert(broken);
+    }
+
+    fn take_body(&mut self, body: &[u8], now: Millis, most_bytes: usize) -> Result<(), Broken> {
+        const MALFORMED: Broken = Broken::Violation(Close::Protocol, None);
+        let over = |retry_ms: Millis| Broken::Violation(Close::Budget, Some(retry_ms.max(OVER_BUDGET_RETRY_MS)));
+        self.bytes.take_many(body.len() as u64, now).map_err(over)?;
+        let text = std::str::from_utf8(body).map_err(|_| MALFORMED)?;
+        let mut messages = Vec::new();
+        for part in engineio::parts(text) {
+            self.frames.take(now).map_err(over)?;
+            messages.push(message(part).map_err(|_| MALFORMED)?);
+        }
+        let bytes: usize = messages.iter().map(length).sum();
+        if self.incoming_bytes + bytes > most_bytes {
+            return Err(over(0));
+        }
+        self.incoming_bytes += bytes;
+        self.incoming.extend(messages);
+        Ok(())
+    }
+}
+
+fn message(part: Result<Part<'_>, Malformed>) -> Result<Incoming, Malformed> {
+    match part? {
+        Part::Text(text) => {
+            // Known here, so that the request itself is answered.
+            engineio::decode(text)?;
+            Ok(Incoming::Text(text.into()))
+        }
+        Part::Binary(bytes) => Ok(Incoming::Binary(bytes.into())),
+    }
+}
+
+/// What a packet counts for, a little more than its bytes, so that empty ones are bounded too.
+fn length(message: &Incoming) -> usize {
+    const FLAT: usize = 16;
+    FLAT + match message {
+        Incoming::Text(text) => text.len(),
+        Incoming::Binary(bytes) => bytes.len(),
+        Incoming::Control | Incoming::Close => 0,
+    }
+}
+
+const fn noop() -> Bytes {
+    Bytes::from_static(engineio::NOOP.as_bytes())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
