@@ -188,6 +188,50 @@ async fn an_instance_that_paused_longer_than_its_lease_has_its_members_back() {
 }
 
 #[tokio::test]
+async fn a_sweep_whose_instance_died_is_finished_by_another() {
+    let redis = RedisServer::start().await;
+    let (swept, feed) = world::connect(world::options(redis.port())).await;
+    let room = world::room("r");
+    swept.enter(&room, &world::user("ada")).await.unwrap();
+    drop((swept, feed));
+    // As a claimer leaves it that died at once, long ago.
+    let instance = redis.cli(&["ZRANGE", "confab:leases", "0", "-1"]).await.trim().to_owned();
+    redis.cli(&["ZREM", "confab:leases", &instance]).await;
+    redis.cli(&["ZADD", "confab:claims", "1", &instance]).await;
+    let (lives, _feed) = world::connect(world::options(redis.port())).await;
+    assert_eq!(lives.sweep().await.unwrap(), 0, "it was claimed before");
+    assert_eq!(lives.members(&room, 10).await.unwrap().count, 0);
+    assert_eq!(redis.cli(&["KEYS", "confab:*"]).await.trim(), "confab:era", "nothing of it is left");
+}
+
+#[tokio::test]
+async fn above_80_per_cent_only_rooms_that_are_there_are_joined() {
+    let redis = RedisServer::with(&["--maxmemory", "20mb", "--maxmemory-policy", "noeviction"]).await;
+    let [app] = instances(&redis, &[]).await;
+    let mut member = app.member("Member", "r").await;
+    send(&mut member, "k", "hi").await;
+    redis.cli(&["SETRANGE", "filler", "16500000", "x"]).await;
+    let [full] = instances(&redis, &[("LIMITS__NEW_ROOMS_PER_MINUTE", "1000000")]).await;
+    let mut client = full.signed_in("Client").await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    for number in 0.. {
+        // Refused as soon as the instance has asked how full Redis is.
+        client.say(&json!({"type": "join", "id": 7, "room": format!("new {number}")})).await;
+        let answer = client.hear().await;
+        if answer["code"] == "overloaded" {
+            assert!(answer["retry_ms"].as_u64().unwrap() > 0, "{answer}");
+            assert!(answer["message"].as_str().unwrap().contains("full"), "{answer}");
+            break;
+        }
+        assert_eq!(answer["type"], "joined", "{answer}");
+        assert!(tokio::time::Instant::now() < deadline, "new rooms are refused");
+        sleep(Duration::from_millis(100)).await;
+    }
+    client.say(&json!({"type": "join", "id": 8, "room": "r"})).await;
+    assert_eq!(client.hear_type("joined").await["entries"][0]["key"], "k");
+}
+
+#[tokio::test]
 async fn typing_and_read_marks_reach_the_other_instances() {
     let redis = RedisServer::start().await;
     let [one, two] = instances(&redis, &[]).await;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::fault::Fault;
 use super::options::{Options, Password};
+use super::seldom::Seldom;
 
 /// How long dialling may take, names, TLS and signing in included.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
@@ -163,7 +164,10 @@ impl Dialer {
         if for_replicas {
             current.redialled_for_replicas_at = Some(now);
         }
-        tracing::warn!(why, "all connections to Redis are made again");
+        static SAID: Seldom = Seldom::new();
+        if SAID.is_due() {
+            tracing::warn!(why, "all connections to Redis are made again");
+        }
         let secrets = Secrets::read(&self.options).unwrap_or_else(|error| {
             tracing::error!(%error, "a file can't be read; what was read from it before is used");
             current.secrets.clone()

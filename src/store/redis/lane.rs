@@ -19,6 +19,7 @@ use super::dial::SharedDialer;
 use super::durability::Acknowledging;
 use super::fault::{AWAY_RETRY_MS, Fault, QUEUE_RETRY_MS};
 use super::scripts::Scripts;
+use super::seldom::Seldom;
 use crate::store::{Durability, StoreError};
 
 /// How many lanes an instance has.
@@ -391,6 +392,9 @@ impl Lane {
     }
 
     fn judge(&self, fault: Fault, error: &RedisError, state: &mut Line) {
+        static BUSY: Seldom = Seldom::new();
+        static FULL: Seldom = Seldom::new();
+        static FOREIGN: Seldom = Seldom::new();
         match fault {
             Fault::Connection => {
                 tracing::warn!(%error, "a lane's connection to Redis broke");
@@ -402,10 +406,10 @@ impl Lane {
                 *state = Line::Broken;
                 self.shared.suspect.notify_one();
             }
-            Fault::Busy => tracing::warn!(%error, "Redis can't serve now"),
-            Fault::Full => tracing::warn!("Redis is full"),
-            Fault::NoScript => {}
-            Fault::Foreign => tracing::error!(%error, "what is under a room's keys can't be read"),
+            Fault::Busy if BUSY.is_due() => tracing::warn!(%error, "Redis can't serve now"),
+            Fault::Full if FULL.is_due() => tracing::error!("Redis is full: messages are refused"),
+            Fault::Foreign if FOREIGN.is_due() => tracing::error!(%error, "what is under a room's keys can't be read"),
+            Fault::Busy | Fault::Full | Fault::Foreign | Fault::NoScript => {}
         }
     }
 }

@@ -21,6 +21,7 @@ mod present;
 mod pulse;
 mod record;
 mod scripts;
+mod seldom;
 mod start;
 mod subscriber;
 
