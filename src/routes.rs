@@ -27,7 +27,7 @@ use crate::domain::Millis;
 use crate::forwarded;
 use crate::handshake::{self, Accepted, Origin, Origins, Reject, Scheme};
 use crate::page;
-use crate::socket::{Exchange, Hub};
+use crate::socket::{App as EngineApp, Exchange, Hub};
 
 /// What a client that is turned away is told to wait, in seconds.
 pub const RETRY_AFTER_S: u64 = 5;
@@ -78,7 +78,7 @@ pub enum Endpoint {
     /// The chat.
     Chat,
     /// The chat, for Socket.IO clients.
-    Socketio,
+    Socketio(EngineApp),
     /// The same, where one may take over a session that polls.
     SocketioUpgrade(Arc<Exchange>),
     /// Everything comes back as it was sent.
@@ -185,7 +185,7 @@ impl App {
     /// How long a request may wait for its answer: a poll, until the next ping.
     #[must_use]
     pub fn longest_poll(&self) -> Duration {
-        let polls = self.hub.rules.socketio.polling;
+        let polls = cfg!(feature = "conformance") || self.hub.rules.socketio.polling;
         Duration::from_millis(if polls { self.hub.rules.timing.heartbeat_ms + LATE_PING_MS } else { 0 })
     }
 
@@ -245,7 +245,14 @@ pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
     let is_served = warp::any()
         .and_then(move || async move { if served { Ok(()) } else { Err(warp::reject::not_found()) } })
         .untuple_one();
-    let chat = chat.or(is_served.and(socketio::route(app))).unify();
+    #[cfg(not(feature = "conformance"))]
+    let socketio = socketio::route("socket.io", EngineApp::Tutorial, app);
+    #[cfg(feature = "conformance")]
+    let socketio = {
+        let suite = socketio::route("socket.io", EngineApp::Suite, app);
+        suite.or(socketio::route("engine.io", EngineApp::Echo, app)).unify()
+    };
+    let chat = chat.or(is_served.and(socketio)).unify();
 
     let read = warp::get().or(warp::head()).unify();
     let live = warp::path!("health" / "live").and(read).map(|| json_answer(StatusCode::OK, &json!({"status": "live"})));

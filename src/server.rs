@@ -297,7 +297,7 @@ impl Connection {
         drop(parts.read_buf);
         match endpoint {
             Endpoint::Chat => socket::serve(hub, tcp, behind).await,
-            Endpoint::Socketio => socket::serve_socketio(hub, tcp, behind).await,
+            Endpoint::Socketio(app) => socket::serve_socketio(hub, app, tcp, behind).await,
             Endpoint::SocketioUpgrade(exchange) => socket::upgrade_polling(hub, tcp, behind, exchange).await,
             #[cfg(feature = "conformance")]
             Endpoint::Echo => Box::pin(socket::echo(hub, tcp, behind)).await,

@@ -20,11 +20,13 @@ use super::{App, Arrival, Endpoint, json_answer, refusal, with};
 use crate::handshake::{Reject, check_origin};
 use crate::page;
 use crate::protocol::engineio::{self, BadRequest, Transport};
-use crate::socket::{Exchange, open_polling};
+use crate::socket::{App as EngineApp, Exchange, open_polling};
 
 /// One request.
 struct Asked<'a> {
     app: &'a Arc<App>,
+    /// What its session is for.
+    purpose: EngineApp,
     method: Method,
     headers: HeaderMap,
     arrival: Arrival,
@@ -51,17 +53,17 @@ impl From<Reject> for Refusal {
 }
 
 /// The route.
-pub fn route(app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
+pub fn route(path: &'static str, purpose: EngineApp, app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
     let query = warp::query::raw().or(warp::any().map(String::new)).unify();
-    with(app, warp::path("socket.io").and(warp::path::end()))
+    with(app, warp::path(path).and(warp::path::end()))
         .and(warp::method())
         .and(query)
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arrival>())
         .and(warp::ext::optional::<OnUpgrade>())
         .and(warp::body::stream())
-        .then(|app: Arc<App>, method, query: String, headers, arrival, upgrade, body| async move {
-            let asked = Asked { app: &app, method, headers, arrival };
+        .then(move |app: Arc<App>, method, query: String, headers, arrival, upgrade, body| async move {
+            let asked = Asked { app: &app, purpose, method, headers, arrival };
             asked.answer(&query, upgrade, body).await
         })
         .boxed()
@@ -93,7 +95,7 @@ impl Asked<'_> {
 
     fn web_socket(&self, sid: Option<&str>, upgrade: Option<OnUpgrade>) -> Result<Response<Vec<u8>>, Refusal> {
         let endpoint = match sid {
-            None => Endpoint::Socketio,
+            None => Endpoint::Socketio(self.purpose),
             Some(sid) => {
                 let exchange = self.exchange(sid)?;
                 exchange.may_upgrade()?;
@@ -108,7 +110,7 @@ impl Asked<'_> {
         sid: Option<&str>,
         body: impl Stream<Item = Result<B, warp::Error>>,
     ) -> Result<Response<Vec<u8>>, Refusal> {
-        if !self.app.hub.rules.socketio.polling {
+        if !self.purpose.polls(&self.app.hub) {
             return Err(BadRequest::UnknownTransport.into());
         }
         if self.method == Method::OPTIONS {
@@ -118,7 +120,7 @@ impl Asked<'_> {
         match (sid, &self.method) {
             (None, &Method::GET) => {
                 let seat = self.app.seat()?;
-                self.poll(&open_polling(&self.app.hub, seat)).await
+                self.poll(&open_polling(&self.app.hub, self.purpose, seat)).await
             }
             (None, _) => Err(BadRequest::BadMethod.into()),
             (Some(sid), &Method::GET) => {

@@ -19,6 +19,8 @@ mod native;
 mod outcome;
 mod polling;
 mod socketio;
+#[cfg(feature = "conformance")]
+mod suite;
 mod wire;
 
 use std::cell::RefCell;
@@ -216,16 +218,66 @@ pub async fn serve(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
     Socket::new(hub, wire, Dialect::Native, Native::new).await;
 }
 
-/// Serves one Socket.IO client over its WebSocket until its connection has ended.
-pub async fn serve_socketio(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
-    let rules = &hub.rules;
-    let wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);
+/// What an Engine.IO session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum App {
+    /// The tutorial's events.
+    Tutorial,
+    /// What the suite of the Engine.IO protocol expects: every message comes back.
+    #[cfg(feature = "conformance")]
+    Echo,
+    /// What the suite of the Socket.IO protocol expects.
+    #[cfg(feature = "conformance")]
+    Suite,
+}
+
+impl App {
+    /// Longest message of a client, in bytes.
+    fn message_bytes(self, hub: &Hub) -> usize {
+        match self {
+            Self::Tutorial => hub.rules.limits.frame_bytes,
+            #[cfg(feature = "conformance")]
+            Self::Echo | Self::Suite => suite::MAX_PAYLOAD,
+        }
+    }
+
+    /// Whether sessions may poll.
+    #[must_use]
+    pub fn polls(self, hub: &Hub) -> bool {
+        match self {
+            Self::Tutorial => hub.rules.socketio.polling,
+            #[cfg(feature = "conformance")]
+            Self::Echo | Self::Suite => true,
+        }
+    }
+}
+
+/// Serves one Engine.IO session until it has ended.
+async fn serve_session(hub: Arc<Hub>, app: App, carrier: Carrier, sid: String) {
     let style = Arc::clone(&hub.style);
     let dialect = Dialect::Socketio(Arc::clone(&style));
-    Socket::new(hub, Carrier::WebSocket(wire), dialect, |hub, mailbox, reachable, now| {
-        Socketio::new(hub, mailbox, style, &new_sid(), false, reachable, now)
-    })
-    .await;
+    let may_upgrade = matches!(carrier, Carrier::Polling(_));
+    match app {
+        App::Tutorial => {
+            Socket::new(hub, carrier, dialect, |hub, mailbox, reachable, now| {
+                Socketio::new(hub, mailbox, style, &sid, may_upgrade, reachable, now)
+            })
+            .await;
+        }
+        #[cfg(feature = "conformance")]
+        App::Echo | App::Suite => {
+            Socket::new(hub, carrier, dialect, |hub, mailbox, _, now| {
+                suite::Suite::new(hub, mailbox, app, &sid, may_upgrade, now)
+            })
+            .await;
+        }
+    }
+}
+
+/// Serves one Socket.IO client over its WebSocket until its connection has ended.
+pub async fn serve_socketio(hub: Arc<Hub>, app: App, tcp: TcpStream, behind: Vec<u8>) {
+    let wire = Wire::new(tcp, behind, &hub.rules.budget, app.message_bytes(&hub), hub.clock);
+    serve_session(hub, app, Carrier::WebSocket(wire), new_sid()).await;
 }
 
 impl<C: Client> Future for Socket<C> {

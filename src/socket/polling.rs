@@ -11,34 +11,28 @@ use tokio::time::timeout;
 use super::carrier::Carrier;
 use super::exchange::Exchange;
 use super::link::{Broken, Incoming, Link as _};
-use super::socketio::{Socketio, new_sid};
+use super::socketio::new_sid;
 use super::wire::Wire;
-use super::{Hub, LINGER_MS, Socket};
+use super::{App, Hub, LINGER_MS, serve_session};
 use crate::protocol::Close;
 use crate::protocol::engineio::{self, PROBE, PROBED, Packet};
-use crate::rooms::Dialect;
 
 /// How long a client may take to move to a WebSocket that it has opened.
 const UPGRADE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Begins a session that lives in a task of its own, beside the requests that carry it. `seat` is given back when it ends.
-pub fn open(hub: &Arc<Hub>, seat: impl Send + 'static) -> Arc<Exchange> {
-    let rules = &hub.rules;
-    let exchange = Exchange::new(&rules.budget, rules.limits.frame_bytes, hub.clock);
+pub fn open(hub: &Arc<Hub>, app: App, seat: impl Send + 'static) -> Arc<Exchange> {
+    let exchange = Exchange::new(&hub.rules.budget, app.message_bytes(hub), hub.clock);
     let sid = new_sid();
     hub.exchanges.insert(&sid, &exchange);
     let carrier = Carrier::Polling(Arc::clone(&exchange));
-    let style = Arc::clone(&hub.style);
-    let dialect = Dialect::Socketio(Arc::clone(&style));
     let listed = Listed { hub: Arc::clone(hub), exchange: Arc::clone(&exchange), sid: sid.clone() };
-    let socket = Socket::new(Arc::clone(hub), carrier, dialect, |hub, mailbox, reachable, now| {
-        Socketio::new(hub, mailbox, style, &sid, true, reachable, now)
-    });
+    let session = serve_session(Arc::clone(hub), app, carrier, sid);
     let ended = hub.end.clone();
     hub.tasks.spawn(async move {
         tokio::select! {
             () = ended.cancelled() => {}
-            () = socket => {}
+            () = session => {}
         }
         drop((listed, seat));
     });
@@ -61,8 +55,7 @@ impl Drop for Listed {
 
 /// Serves a WebSocket that wants to take a polling session over. Once it has, the session's task owns it.
 pub async fn upgrade(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>, exchange: Arc<Exchange>) {
-    let rules = &hub.rules;
-    let mut wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);
+    let mut wire = Wire::new(tcp, behind, &hub.rules.budget, exchange.message_bytes(), hub.clock);
     let mut probing = false;
     match timeout(UPGRADE_WITHIN, probe(&mut wire, &exchange, &mut probing)).await {
         Ok(Ok(())) => return exchange.hand_over(wire),

@@ -23,6 +23,8 @@ use crate::domain::Millis;
 use crate::meter::{Budget, FrameMeter, OverBudget};
 use crate::protocol::Close;
 use crate::protocol::engineio::SEPARATOR;
+#[cfg(feature = "conformance")]
+use crate::protocol::engineio::{self, Part};
 
 /// What is read from the kernel at a time, and all that an idle socket keeps allocated.
 const READ_BUFFER_BYTES: usize = 4 * 1024;
@@ -99,6 +101,12 @@ impl Wire {
     pub fn send_packets(&mut self, payloads: &[Bytes], buffer: &mut Vec<u8>) -> Result<(), Broken> {
         buffer.clear();
         for packet in payloads.iter().flat_map(|payload| payload.split(|byte| *byte == SEPARATOR)) {
+            #[cfg(feature = "conformance")]
+            if let Some(Ok(Part::Binary(bytes))) = std::str::from_utf8(packet).ok().map(engineio::part) {
+                frame_head(Data::Binary, bytes.len(), buffer);
+                buffer.extend_from_slice(&bytes);
+                continue;
+            }
             frame_head(Data::Text, packet.len(), buffer);
             buffer.extend_from_slice(packet);
         }

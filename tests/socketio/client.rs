@@ -147,7 +147,7 @@ impl Client {
         self.next_ack
     }
 
-    /// Waits for an answer.
+    /// Waits for an answer, dropping events and other answers.
     pub async fn answer(&mut self, ack: u64) -> Value {
         let prefix = format!("43{ack}[");
         loop {
@@ -155,7 +155,7 @@ impl Client {
             if packet.starts_with(&prefix) {
                 return serde_json::from_str(&packet[prefix.len() - 1..]).unwrap();
             }
-            assert!(packet.starts_with("42"), "{packet}");
+            assert!(packet.starts_with("42") || packet.starts_with("43"), "{packet}");
         }
     }
 

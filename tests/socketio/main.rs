@@ -1,4 +1,5 @@
 //! The Socket.IO door, packet by packet: the tutorial's events, resuming, and everything that clients should not send.
+#![cfg(not(feature = "conformance"))] // which serves the suites' applications instead
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
 mod client;
@@ -9,4 +10,5 @@ mod events;
 mod misuse;
 mod polling;
 mod resume;
+mod sample;
 mod session;
