@@ -188,6 +188,38 @@ async fn an_instance_that_paused_longer_than_its_lease_has_its_members_back() {
 }
 
 #[tokio::test]
+async fn who_moves_to_another_instance_within_the_grace_is_not_announced() {
+    let redis = RedisServer::start().await;
+    let [one, two] = instances(&redis, &[("PRESENCE__GRACE_MS", "1000")]).await;
+    let mut watcher = two.member("Watcher", "r").await;
+    let mut before = one.websocket().await;
+    before.say(&json!({"type": "hello", "id": 1, "name": "Moves"})).await;
+    let welcome = before.hear_type("welcome").await;
+    before.say(&json!({"type": "join", "id": 2, "room": "r"})).await;
+    before.hear_type("joined").await;
+    assert_eq!(watcher.hear_type("presence").await["joined"][0]["name"], "Moves");
+    let on = async || {
+        let id = welcome["user"]["id"].as_str().unwrap();
+        let member = redis.cli(&["--raw", "HGET", "confab:{r}:members", id]).await;
+        member.lines().last().unwrap_or_default().split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let first = on().await;
+    drop(before);
+    let mut after = two.websocket().await;
+    after.say(&json!({"type": "hello", "id": 1, "name": "Moves", "token": welcome["token"]})).await;
+    after.say(&json!({"type": "join", "id": 2, "room": "r"})).await;
+    after.hear_type("joined").await;
+    world::until("the first instance lets go", async || {
+        let now = on().await;
+        now.len() == 1 && now != first
+    })
+    .await;
+    send(&mut after, "k", "here").await;
+    let heard = watcher.hear().await;
+    assert_eq!(heard["type"], "message", "{heard}");
+}
+
+#[tokio::test]
 async fn a_sweep_whose_instance_died_is_finished_by_another() {
     let redis = RedisServer::start().await;
     let (swept, feed) = world::connect(world::options(redis.port())).await;
