@@ -51,6 +51,7 @@ export class Chat {
     this.signOut = signOut;
     this.composer = new Composer({
       limit: () => client.limits.text_chars,
+      me: () => client.user?.id,
       submit: (text, about) => this.#submit(text, about),
       typing: () => this.room.typing(),
       editLast: () => this.#editLast(),
@@ -324,6 +325,7 @@ export class Chat {
       this.client.discard(key);
       if (type !== 'send') continue;
       if (room === this.room.name) this.composer.giveBack(text);
+      else if (drafts[room]?.about) drafts[room].under = [drafts[room].under, text].filter(Boolean).join('\n');
       else drafts[room] = [drafts[room], text].filter(Boolean).join('\n');
     }
     remember('drafts', drafts);

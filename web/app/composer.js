@@ -14,17 +14,20 @@ const COUNTER_FROM = 0.8;
 /** A draft is kept this long after the last key, in milliseconds, and at once when the page goes. */
 const DRAFT_AFTER_MS = 300;
 
-/** @typedef {{ kind: 'edit' | 'reply', message: import('../client/index.js').Message }} About what is written is about this message */
+/** @typedef {{ kind: 'edit' | 'reply', message: Pick<import('../client/index.js').Message, 'offset' | 'text' | 'user'> }} About what is written is about this message */
 
 export class Composer {
   /** @type {About | undefined} */
   #about;
+  /** What was being written when the edit or the reply in hand began; it comes back behind it. */
+  #under = '';
   #room = '';
   #timer = 0;
 
   /**
    * @param {object} context
    * @param {() => number} context.limit characters
+   * @param {() => string | undefined} context.me user id
    * @param {(text: string, about: About | undefined) => void} context.submit throws where the text can't be sent
    * @param {() => void} context.typing
    * @param {() => void} context.editLast
@@ -46,24 +49,29 @@ export class Composer {
         this.#submit();
       },
     }, this.about, this.error, h('div', { class: 'line' }, iconButton('smile', 'Insert an emoji', () => this.#emoji()), this.box, this.counter, this.button));
-    addEventListener('pagehide', () => this.#keepDraft());
+    // One that was taken off the page, by a sign-out, has nothing to say any more.
+    addEventListener('pagehide', () => this.element.isConnected && this.#keepDraft());
   }
 
   /** @param {string} room whose draft is shown from now on */
   open(room) {
     this.#keepDraft();
     this.#room = room;
-    this.#setAbout(undefined);
-    this.box.value = recall('drafts', {})[room] ?? '';
+    const kept = recall('drafts', {})[room] ?? '';
+    const { text, about, under } = typeof kept === 'string' ? { text: kept, about: undefined, under: '' } : kept;
+    // Somebody else may be here now, who can't edit what the one before wrote.
+    const held = about && (about.kind === 'reply' || about.message.user.id === this.context.me());
+    this.#under = held ? under : '';
+    this.#setAbout(held ? about : undefined);
+    this.box.value = held || !about ? text : under;
     this.#grow();
   }
 
   /** @param {'edit' | 'reply'} kind @param {import('../client/index.js').Message} message */
   start(kind, message) {
-    if (kind === 'edit') {
-      this.#keepDraft();
-      this.box.value = message.text;
-    }
+    if (this.#about?.kind === 'edit') this.box.value = this.#under;
+    this.#under = kind === 'edit' ? this.box.value : '';
+    if (kind === 'edit') this.box.value = message.text;
     this.#setAbout({ kind, message });
     this.#grow();
     this.box.focus();
@@ -114,12 +122,7 @@ export class Composer {
       this.say(/** @type {Error} */ (error).message);
       return;
     }
-    const edited = this.#about?.kind === 'edit';
-    this.#setAbout(undefined);
-    this.box.value = edited ? recall('drafts', {})[this.#room] ?? '' : '';
-    if (!edited) this.#keepDraft();
-    this.#grow();
-    this.box.focus();
+    this.#putDown(this.#under);
   }
 
   /** @param {string} text what is wrong; nothing takes it away */
@@ -129,8 +132,15 @@ export class Composer {
   }
 
   #cancel() {
-    if (this.#about?.kind === 'edit') this.box.value = recall('drafts', {})[this.#room] ?? '';
+    this.#putDown(this.#about?.kind === 'edit' ? this.#under : this.box.value);
+  }
+
+  /** @param {string} text what is being written from now on, about no other message */
+  #putDown(text) {
+    this.#under = '';
     this.#setAbout(undefined);
+    this.box.value = text;
+    this.#keepDraft();
     this.#grow();
     this.box.focus();
   }
@@ -154,11 +164,16 @@ export class Composer {
 
   #keepDraft() {
     clearTimeout(this.#timer);
-    if (!this.#room || this.#about?.kind === 'edit') return;
+    if (!this.#room) return;
     const drafts = recall('drafts', {});
-    if ((drafts[this.#room] ?? '') === this.box.value) return;
-    if (this.box.value) drafts[this.#room] = this.box.value;
-    else delete drafts[this.#room];
+    if (this.#about) {
+      const { kind, message: { offset, text, user } } = this.#about;
+      drafts[this.#room] = { text: this.box.value, under: this.#under, about: { kind, message: { offset, text, user } } };
+    } else {
+      if ((drafts[this.#room] ?? '') === this.box.value) return;
+      if (this.box.value) drafts[this.#room] = this.box.value;
+      else delete drafts[this.#room];
+    }
     remember('drafts', drafts);
   }
 

@@ -33,12 +33,11 @@ test('rotation_every_five_seconds_is_not_seen_and_loses_nothing', async (t) => {
   }
   await until('all is stored', () => client.outbox.length === 0);
   await becomes(() => page.locator('.pending').count(), 0);
-  // Nothing missing, nothing twice; the order among the two is the server's.
-  await until('the end is shown', async () => (await texts(page)).at(-1) !== undefined);
-  const shown = (await texts(page)).sort();
-  const last = new Set(shown);
-  assert.equal(last.size, shown.length, 'nothing is shown twice');
-  assert.deepEqual(shown, said.slice(-shown.length).sort());
+  // Nothing missing, nothing twice. Who of two was first is the server's to say, so the oldest pair may be cut in two.
+  const shown = await texts(page);
+  const once = new Set(shown);
+  assert.equal(once.size, shown.length, 'nothing is shown twice');
+  assert.deepEqual(said.slice(2 - shown.length).filter((text) => !once.has(text)), []);
   assert.deepEqual(await page.evaluate(() => globalThis.states.filter((state) => state !== 'live')), []);
 });
 
@@ -53,8 +52,8 @@ test('a_path_that_went_half_open_is_found_and_replaced', async (t) => {
   await row(page, 'are you there?').waitFor();
   await row(page, 'written into the void').waitFor();
   await becomes(() => page.locator('.pending').count(), 0);
-  assert.ok(Number(await figure(page, 'connections')) >= 2);
-  assert.ok(Number(await figure(page, 'resumed')) >= 1);
+  await until('the panel tells of another connection', async () => Number(await figure(page, 'connections')) >= 2);
+  await until('the panel tells of what it resumed', async () => Number(await figure(page, 'resumed')) >= 1);
 });
 
 test('a_page_out_of_the_back_forward_cache_goes_on_where_it_was', async (t) => {

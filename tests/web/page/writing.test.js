@@ -115,6 +115,45 @@ test('an_edit_goes_on_from_one_that_is_still_on_its_way', async (t) => {
   await becomes(() => texts(page), ['two']);
 });
 
+test('an_edit_or_a_reply_in_hand_is_kept_with_the_draft_under_it', async (t) => {
+  const server = await Server.start(t);
+  const page = await person(t);
+  await signIn(page, server.url, 'Ada', 'attic');
+  await say(page, 'one');
+  await row(page, 'one').waitFor();
+  await page.fill('#box', '');
+  await page.press('#box', 'ArrowUp');
+  await page.fill('#box', 'one, better');
+  await page.getByRole('button', { name: 'Join another room' }).click();
+  await page.fill('#line', 'den');
+  await page.press('#line', 'Enter');
+  await becomes(() => page.locator('.bar h1').textContent(), 'den');
+  await becomes(() => page.inputValue('#box'), '');
+  await page.locator('.room', { hasText: 'attic' }).click();
+  await page.getByText('Editing your message').waitFor();
+  await becomes(() => page.inputValue('#box'), 'one, better');
+  await page.press('#box', 'Enter');
+  await row(page, 'one, better').waitFor();
+  await page.fill('#box', 'half a thought');
+  await row(page, 'one, better').hover();
+  await page.getByRole('button', { name: 'Edit' }).click();
+  await page.fill('#box', 'one, best');
+  await page.reload();
+  await page.getByText('Editing your message').waitFor();
+  await becomes(() => page.inputValue('#box'), 'one, best');
+  await page.press('#box', 'Escape');
+  await becomes(() => page.inputValue('#box'), 'half a thought');
+  await live(page);
+  await row(page, 'one, better').hover();
+  await page.getByRole('button', { name: 'Reply' }).click();
+  await page.reload();
+  await page.getByText('Replying to Ada').waitFor();
+  await becomes(() => page.inputValue('#box'), 'half a thought');
+  await page.press('#box', 'Enter');
+  await row(page, 'half a thought').locator('.quote', { hasText: 'one, better' }).waitFor();
+  await becomes(() => page.inputValue('#box'), '');
+});
+
 test('what_waits_survives_a_closed_page_and_goes_out_from_the_next_one', async (t) => {
   const server = await Server.start(t);
   const gate = await Gate.open(t, server.port);
