@@ -17,7 +17,7 @@ use confab::store::memory::{Clock, Memory};
 use confab::store::{AppendError, Store, StoreError};
 use faulty::{Faulty, RETRY_MS, Spoil};
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Positions are checked this often.
 const CHECK_MS: u64 = 10_000;
@@ -282,4 +282,33 @@ async fn lost_late_and_repeated_publications_of_many_rooms_are_healed() {
             client.assert_complete(40);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_whose_lease_ended_while_they_were_here_are_members_again() {
+    let world = World::new(7, Spoil::default());
+    let client = world.connect(1);
+    let room = room("tea");
+    world.join(&client, &room).await.expect("the store is there");
+    let members = async || world.other.members(&room, 10).await.expect("the other instance has no faults").count;
+    assert_eq!(members().await, 1);
+
+    // No renewal gets through, but publications do: the instance is told that its own member left.
+    world.faulty.fail_next(usize::MAX);
+    let swept = async {
+        while world.other.sweep().await.expect("the other instance has no faults") == 0 {
+            sleep(Duration::from_millis(500)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), swept).await.expect("the lease ends");
+    assert_eq!(members().await, 0);
+    sleep(Duration::from_secs(1)).await;
+
+    world.faulty.fail_next(0);
+    let back = async {
+        while members().await == 0 {
+            sleep(Duration::from_millis(500)).await;
+        }
+    };
+    timeout(Duration::from_millis(2 * CHECK_MS), back).await.expect("whoever is here enters again");
 }

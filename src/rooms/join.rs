@@ -116,7 +116,7 @@ impl Entrance {
                     return Err(refused.retry_in(RETRY_MS));
                 }
             }
-            let unknown = state.hold(&self.user.id);
+            let unknown = state.hold(&self.user);
             self.holding = true;
             // Called under the lock, so that the store sees comings and goings in the order they have here.
             (created, unknown.then(|| self.rooms.store.enter(&self.room.id, &self.user)))

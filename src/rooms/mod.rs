@@ -16,9 +16,9 @@ mod room;
 pub mod roster;
 pub mod tail;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -149,6 +149,8 @@ pub struct Rooms {
     sockets: Mutex<Sockets>,
     agenda: Agenda,
     reachable: AtomicBool,
+    /// Since when the leases of others may be judged.
+    sweeps_from: AtomicU64,
 }
 
 #[derive(Default)]
@@ -170,6 +172,7 @@ impl Rooms {
             sockets: Mutex::default(),
             agenda: Agenda::default(),
             reachable,
+            sweeps_from: AtomicU64::new(0),
         })
     }
 
@@ -535,6 +538,7 @@ impl Rooms {
         if let PresenceChange::Renamed { user } = change {
             self.tell_renamed(user, None);
         }
+        state.note_locals(change);
         let rules = PresenceRules {
             list_up_to: self.settings.list_up_to,
             list_again_at: self.settings.list_again_at,
@@ -681,7 +685,8 @@ impl Rooms {
                     {
                         rooms.heal_soon(room, &mut state);
                     }
-                    if state.roster_version == *roster_version && state.roster.count() != members {
+                    let differs = state.roster_version == *roster_version && state.roster.count() != members;
+                    if differs || state.expelled {
                         rooms.read_members(room, &mut state);
                     }
                 }
@@ -700,6 +705,7 @@ impl Rooms {
             if state.roster_version != version {
                 return;
             }
+            state.expelled = false;
             let missing = rooms.missing(&state, &members);
             state.replace_roster(&room.id, members, rooms.now());
             for user in missing {
@@ -709,9 +715,11 @@ impl Rooms {
     }
 
     fn missing(&self, state: &State, members: &Members) -> Vec<User> {
-        let (Some(list), roster::Roster::Listed(known)) = (&members.list, &state.roster) else { return Vec::new() };
-        let is_there = |id: &UserId| list.iter().any(|user| user.id == *id);
-        state.present().filter(|id| !is_there(id)).filter_map(|id| known.get(id)).cloned().collect()
+        // Where there are too many to list, nobody can tell who is missing, and entering again is harmless.
+        let there: Option<HashSet<&UserId>> =
+            members.list.as_ref().map(|list| list.iter().map(|user| &user.id).collect());
+        let is_missing = |user: &&User| there.as_ref().is_none_or(|there| !there.contains(&user.id));
+        state.present().filter(is_missing).cloned().collect()
     }
 
     fn renew_lease(self: &Arc<Self>) {
@@ -719,6 +727,8 @@ impl Rooms {
         tokio::spawn(async move {
             let renewed = rooms.store.renew_lease(rooms.settings.lease_ms).await;
             let swept = match renewed {
+                // After an outage every lease may have ended, and everybody gets the time to renew theirs.
+                Ok(()) if rooms.now() < rooms.sweeps_from.load(Ordering::Relaxed) => Ok(0),
                 Ok(()) => rooms.store.sweep().await,
                 Err(error) => Err(error),
             };
@@ -732,6 +742,7 @@ impl Rooms {
 
     fn set_reachable(&self, reachable: bool) {
         if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
+            self.sweeps_from.store(self.now() + self.settings.lease_ms, Ordering::Relaxed);
             self.note_all(&Note::Reachable(reachable));
         }
     }

@@ -43,6 +43,7 @@ impl Room {
             seats: HashMap::new(),
             live: Vec::new(),
             locals: HashMap::new(),
+            expelled: false,
             pins: 0,
             absences: 0,
             catch_ups: 0,
@@ -78,6 +79,9 @@ pub struct State {
     pub pins: usize,
     absences: u64,
     catch_ups: u64,
+    /// Somebody who is here was published as gone: this instance's lease ended meanwhile. Roster and store agree then,
+    /// and are both wrong.
+    pub expelled: bool,
     /// Whether the log is being read to fill a gap.
     pub healing: Healing,
     /// When that was last done because of a doubt, not a gap.
@@ -130,6 +134,8 @@ enum Place {
 /// A user with sockets in the room on this instance, or one whose last socket ended less than the grace ago.
 #[derive(Debug)]
 struct Local {
+    /// Who, under the newest name that was heard of.
+    user: User,
     /// Sockets in the room and joins under way.
     holds: usize,
     sockets: Vec<u64>,
@@ -219,14 +225,16 @@ impl State {
     }
 
     /// A user is about to be in the room. Returns whether the store has to be told.
-    pub fn hold(&mut self, user: &UserId) -> bool {
-        let local = self.locals.entry(user.clone()).or_insert(Local {
+    pub fn hold(&mut self, user: &User) -> bool {
+        let local = self.locals.entry(user.id.clone()).or_insert_with(|| Local {
+            user: user.clone(),
             holds: 0,
             sockets: Vec::new(),
             absence: None,
             typing_at: None,
         });
         let unknown = local.holds == 0 && local.absence.is_none();
+        local.user.clone_from(user);
         local.holds += 1;
         local.absence = None;
         unknown
@@ -254,8 +262,23 @@ impl State {
     }
 
     /// Users of this instance who are in the room now.
-    pub fn present(&self) -> impl Iterator<Item = &UserId> {
-        self.locals.iter().filter(|(_, local)| local.holds > 0).map(|(user, _)| user)
+    pub fn present(&self) -> impl Iterator<Item = &User> {
+        self.locals.values().filter(|local| local.holds > 0).map(|local| &local.user)
+    }
+
+    /// Notes what a change says of users who are here: their newest name, or that the store took them for gone.
+    pub fn note_locals(&mut self, change: &PresenceChange) {
+        match change {
+            PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user } => {
+                if let Some(local) = self.locals.get_mut(&user.id) {
+                    local.user.clone_from(user);
+                }
+            }
+            PresenceChange::Left { users, .. } => {
+                let is_here = |user: &User| self.locals.get(&user.id).is_some_and(|local| local.holds > 0);
+                self.expelled |= users.iter().any(is_here);
+            }
+        }
     }
 
     /// Gives a socket its place at a position that it has reached by what was put into its mailbox; `top` is where the
