@@ -10,7 +10,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use confab::domain::{Body, Draft, Key, Limits, Millis, RoomId, Text, User, UserId, UserName};
+use confab::domain::{Body, Draft, Key, Limits, Millis, Position, RoomId, Text, User, UserId, UserName};
 use confab::protocol::{Code, Refused};
 use confab::rooms::{Answer, Dialect, JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken};
 use confab::store::memory::{Clock, Memory};
@@ -40,7 +40,9 @@ struct World {
 
 impl World {
     fn new(seed: u64, spoil: Spoil) -> Self {
-        let limits = Arc::new(Limits { sends_per_second: 1_000, send_burst: 10_000, ..Limits::default() });
+        let history_bytes = 8 << 20;
+        let limits = Limits { sends_per_second: 1_000, send_burst: 10_000, history_bytes, ..Limits::default() };
+        let limits = Arc::new(limits);
         let clock = Arc::new(PausedClock(Instant::now()));
         let memory = Memory::new(Arc::clone(&limits), 64 * 1024 * 1024, clock);
         let (store, feed) = memory.attach("faulty");
@@ -105,6 +107,7 @@ impl Client {
             while !holds(self) {
                 let mut taken = Taken::default();
                 poll_fn(|cx| self.mailbox.poll_take(cx, 64 * 1024, &mut taken)).await;
+                assert!(!taken.overflowed, "the reader is cut off");
                 self.notes.append(&mut taken.notes);
                 for frame in taken.frames {
                     std::str::from_utf8(&frame).unwrap().lines().for_each(|object| self.hear(object));
@@ -311,4 +314,27 @@ async fn members_whose_lease_ended_while_they_were_here_are_members_again() {
         }
     };
     timeout(Duration::from_millis(2 * CHECK_MS), back).await.expect("whoever is here enters again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_far_behind_in_large_messages_is_not_cut_off_for_what_they_missed() {
+    let world = World::new(8, Spoil::default());
+    let (mut stays, mut comes) = (world.connect(1), world.connect(2));
+    let room = room("tea");
+    world.join(&stays, &room).await.expect("the store is there");
+    // More than the mailbox holds, and all of it remembered by the room.
+    let large = "x".repeat(150_000);
+    for number in 1..=14 {
+        let body = Body::Message { text: Text::Kept(large.as_str().into()), reply_to: None };
+        let draft = Draft { user: user(), key: Key::parse(&format!("k{number}")).unwrap(), body };
+        world.other.append(&room, draft).await.expect("the other instance has no faults");
+        stays.read_until("a reader keeps up", |client| client.last() == number).await;
+    }
+    let since = Some(Position::ZERO.into());
+    let request = JoinRequest { id: Some(1), room, since, limit: 50, may_create: Ok(()), answer: Answer::Native };
+    let joining = world.rooms.join(&comes.mailbox, &user(), request);
+    let reading = comes.read_until("all of it comes", |client| client.last() == 14);
+    let (joined, ()) = tokio::join!(joining, reading);
+    joined.expect("the store is there");
+    comes.assert_complete(14);
 }

@@ -156,7 +156,7 @@ impl Entrance {
             Answer::Socketio(answer) => self.reply_to_socketio(answer, reason, &page),
         }
         let had_seat = state.has_seat(self.mailbox.id());
-        let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from, top);
+        let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from, top, self.page_size().bytes);
         // From here on the seat has the hold; one that was there before had its own.
         self.holding = false;
         if had_seat {
@@ -211,10 +211,10 @@ impl Entrance {
     /// Pushes the log from a position on, as fast as the socket takes it, until the socket is where the room is.
     async fn catch_up(&mut self, reading: Reading) {
         let Reading { mut number, mut from } = reading;
-        let page = self.page_size();
+        let size = self.page_size();
         loop {
-            poll_fn(|cx| self.mailbox.poll_drained(cx, page.bytes)).await;
-            let read = self.rooms.store.read_after(&self.room.id, from.into(), page, page).await;
+            poll_fn(|cx| self.mailbox.poll_drained(cx, size.bytes)).await;
+            let read = self.rooms.store.read_after(&self.room.id, from.into(), size, size).await;
             let Ok(read) = read else {
                 tokio::time::sleep(READ_AGAIN_AFTER).await;
                 continue;
@@ -227,7 +227,7 @@ impl Entrance {
                 from = self.push(&read);
                 let (After::Continued(page) | After::Reset(_, page)) = &read;
                 self.rooms.take_in(&self.room, &mut state, &page.entries);
-                state.seat(&self.room.id, &self.mailbox, &self.user, from, page.top)
+                state.seat(&self.room.id, &self.mailbox, &self.user, from, page.top, size.bytes)
             };
             match seating {
                 Seating::Live => return,

@@ -12,7 +12,7 @@ use super::roster::{Announcement, Announcer, Roster, Told};
 use super::tail::{Doubt, Splice, Tail};
 use crate::domain::{Entry, Millis, Position, RoomId, User, UserId};
 use crate::protocol::{Event, MemberView};
-use crate::store::{Members, Page, PresenceChange, Publication, Reset};
+use crate::store::{Members, Page, PresenceChange, Publication, Reset, cost};
 
 /// Publications that are kept while a room is being opened; beyond it the room is read once more.
 const OPENING_CAPACITY: usize = 1_024;
@@ -282,7 +282,8 @@ impl State {
     }
 
     /// Gives a socket its place at a position that it has reached by what was put into its mailbox; `top` is where the
-    /// reading that brought it there saw the log end. The user must have a hold for it.
+    /// reading that brought it there saw the log end. What is remembered beyond it is put into the mailbox at once where
+    /// it is at most `at_once` bytes. The user must have a hold for it.
     pub fn seat(
         &mut self,
         room: &RoomId,
@@ -290,15 +291,17 @@ impl State {
         user: &User,
         from: Position,
         top: Position,
+        at_once: usize,
     ) -> Seating {
         match self.tail.splice(from, top) {
-            Splice::Live(rest) => {
+            Splice::Live(rest) if rest.iter().map(|entry| cost(entry)).sum::<usize>() <= at_once => {
                 Push::new(&Entries { room, entries: &rest }).to(mailbox);
                 self.take_place(mailbox, user, None);
                 self.announcer.newcomer(mailbox.id());
                 Seating::Live
             }
-            Splice::Behind => {
+            // More than fits at once is read page by page, as fast as the socket takes it, remembered or not.
+            Splice::Live(_) | Splice::Behind => {
                 self.catch_ups += 1;
                 self.take_place(mailbox, user, Some(self.catch_ups));
                 Seating::CatchingUp(self.catch_ups)

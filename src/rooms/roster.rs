@@ -124,7 +124,7 @@ impl Change {
 /// Changes that were not told yet, in their order.
 ///
 /// A client that joined after a change knows it from its reply, so it must not be told again; nor is anybody told that
-/// they themselves joined. So clients that joined since the last telling are remembered, with the changes they know.
+/// they themselves joined or left. So clients that joined since the last telling are remembered, with the changes they know.
 #[derive(Debug, Default)]
 pub struct Announcer {
     pending: Vec<Change>,
@@ -200,13 +200,13 @@ impl Announcer {
     pub fn tell(&mut self, now: Millis, sockets: impl Fn(&UserId) -> Vec<u64>) -> Announcement {
         self.told_at = Some(now);
         let pending = std::mem::take(&mut self.pending);
-        // Per socket that is told something else: how many changes it knows, and who it is where its user joined.
+        // Per socket that is told something else: how many changes it knows, and who it is where its user came or went.
         let mut exceptions: BTreeMap<u64, (usize, Option<&UserId>)> = BTreeMap::new();
         for newcomer in std::mem::take(&mut self.newcomers) {
             exceptions.insert(newcomer.socket, (newcomer.knows, None));
         }
         for change in &pending {
-            let Change::Joined(user) = change else { continue };
+            let (Change::Joined(user) | Change::Left(user)) = change else { continue };
             for socket in sockets(&user.id) {
                 exceptions.entry(socket).or_insert((0, None)).1 = Some(&user.id);
             }
@@ -215,7 +215,7 @@ impl Announcer {
         let special = exceptions
             .into_iter()
             .map(|(socket, (knows, own))| {
-                let itself = |change: &&Change| matches!(change, Change::Joined(user) if Some(&user.id) == own);
+                let itself = |change: &&Change| matches!(change, Change::Joined(user) | Change::Left(user) if Some(&user.id) == own);
                 (socket, fold(pending[knows..].iter().filter(|change| !itself(change))))
             })
             .filter(|(_, told)| *told != all)
@@ -295,6 +295,15 @@ mod tests {
         let announcement = announcer.tell(0, own);
         let renamed = Told { renamed: vec![named("b", "B")], ..Told::default() };
         assert_eq!(announcement.special, [(1, renamed)], "socket 2 is told what all are told");
+    }
+
+    #[test]
+    fn nobody_is_told_that_they_left_who_is_here() {
+        let mut announcer = Announcer::default();
+        announcer.note(&left("a"));
+        let own = |id: &UserId| if id.as_str() == "a" { vec![1] } else { Vec::new() };
+        let announcement = announcer.tell(0, own);
+        assert_eq!((announcement.all, announcement.special), (told(&[], &["a"]), vec![(1, Told::default())]));
     }
 
     #[test]
