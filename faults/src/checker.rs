@@ -38,6 +38,8 @@ pub struct Report {
     pub longest_lag_ms: u64,
     /// The longest time from a store that takes writes again to the next acknowledgement.
     pub longest_recovery_ms: Option<u64>,
+    /// The longest time from an attempt to its answer, of those that got one.
+    pub longest_answer_ms: u64,
     /// How long each lost connection was missed: from its end to the client's next join, in order.
     pub returns_ms: Vec<u64>,
     /// Entries that clients received.
@@ -97,7 +99,22 @@ fn count(history: &[Event], report: &mut Report) {
     let mut last: Option<u64> = None;
     let mut accepting: Option<u64> = None;
     let mut closed: HashMap<usize, u64> = HashMap::new();
+    let mut tried: HashMap<&str, u64> = HashMap::new();
     for event in history {
+        match &event.what {
+            What::Invoke { key } => {
+                tried.insert(key, event.at);
+            }
+            // What no instance said is no answer.
+            What::Info { key, code } if ["closed", "moved"].contains(&code.as_str()) => {
+                tried.remove(key.as_str());
+            }
+            What::Ok { key, .. } | What::Fail { key, .. } | What::Info { key, .. } => {
+                let answer = tried.remove(key.as_str()).map_or(0, |at| event.at - at);
+                report.longest_answer_ms = report.longest_answer_ms.max(answer);
+            }
+            _ => {}
+        }
         if let Some(client) = event.client {
             if matches!(event.what, What::Close { .. }) {
                 closed.entry(client).or_insert(event.at);
@@ -428,8 +445,10 @@ impl<'a> Room<'a> {
             }
             let shown: BTreeSet<_> = members.iter().collect();
             if shown != everybody || shown.len() != members.len() {
+                let missing: Vec<_> = everybody.difference(&shown).collect();
+                let extra: Vec<_> = shown.difference(&everybody).collect();
                 report.wrong(Kind::Other, || {
-                    format!("{name}: client {client} ended with {members:?}, not {everybody:?}")
+                    format!("{name}: client {client} ended without the members {missing:?}, and with {extra:?}")
                 });
             }
         }

@@ -100,6 +100,8 @@ pub struct Shown {
     pub screens: BTreeMap<String, Screen>,
     /// Its id, once it was signed in.
     pub user: String,
+    /// The instance it is connected to, empty while it isn't.
+    pub instance: String,
 }
 
 /// What all clients of a run have in common.
@@ -151,7 +153,7 @@ impl Client {
     #[must_use]
     pub fn new(shared: Rc<Shared>, number: usize, seed: u64, behaviour: Behaviour) -> Self {
         let screens = behaviour.rooms.iter().map(|room| (room.clone(), Screen::default())).collect();
-        let shown = Rc::new(RefCell::new(Shown { screens, user: String::new() }));
+        let shown = Rc::new(RefCell::new(Shown { screens, ..Shown::default() }));
         let rng = SmallRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32));
         Self {
             shared,
@@ -269,9 +271,9 @@ impl Client {
                 self.unknown(&room, code, Duration::ZERO);
             }
         }
-        for screen in self.shown.borrow_mut().screens.values_mut() {
-            screen.live = false;
-        }
+        let mut shown = self.shown.borrow_mut();
+        shown.instance.clear();
+        shown.screens.values_mut().for_each(|screen| screen.live = false);
     }
 
     fn unknown(&mut self, room: &str, code: &str, pause: Duration) {
@@ -440,8 +442,12 @@ impl Client {
             "welcome" => {
                 self.token = object["token"].as_str().map(str::to_owned);
                 let user = text(&object["user"]["id"]);
-                self.shown.borrow_mut().user.clone_from(&user);
-                self.record("", What::Open { instance: text(&object["instance"]), user });
+                let instance = text(&object["instance"]);
+                let mut shown = self.shown.borrow_mut();
+                shown.user.clone_from(&user);
+                shown.instance.clone_from(&instance);
+                drop(shown);
+                self.record("", What::Open { instance, user });
             }
             "ping" => link.say(&json!({"type": "pong"})).await?,
             "goaway" => {

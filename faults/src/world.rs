@@ -264,6 +264,14 @@ impl World {
         self.rng.random_range(0..self.instances.len())
     }
 
+    /// The instance that most clients are connected to: what happens to it is seen.
+    #[must_use]
+    pub fn busiest(&self) -> usize {
+        let clients =
+            |instance: &Instance| self.shown.iter().filter(|shown| shown.borrow().instance == instance.name).count();
+        (0..self.instances.len()).max_by_key(|number| clients(&self.instances[*number])).unwrap_or(0)
+    }
+
     /// Records that something is broken.
     pub fn fault(&self, what: &str) {
         self.shared.recorder.record(None, "", What::Fault { what: what.to_owned() });

@@ -71,7 +71,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn killed(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         while world.goes_on() {
-            let instance = world.pick();
+            let instance = world.busiest();
             world.kill_instance(instance).await?;
             world.pause(1_000, 2_500).await;
         }
@@ -107,7 +107,7 @@ fn rolled(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
 fn frozen(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         while world.goes_on() {
-            let instance = world.pick();
+            let instance = world.busiest();
             world.fault("instance frozen");
             world.instances[instance].signal(Signal::SIGSTOP);
             sleep(FROZEN).await;
@@ -123,7 +123,7 @@ fn frozen(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
 fn half_open(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         while world.goes_on() {
-            let instance = world.pick();
+            let instance = world.busiest();
             world.fault("half-open sockets");
             // Those that are there; new ones get through.
             world.instances[instance].front.set(Which::All, Rule::both(Flow::Drop));

@@ -47,7 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             rooms: 1,
             rooms_each: 1,
             dozers: (3, Duration::from_secs(5)),
-            settings: vec![("LIMITS__OUTBOX_BYTES", "65536"), ("LIMITS__TEXT_CHARS", "16000")],
+            settings: vec![("LIMITS__OUTBOX_BYTES", "262144"), ("LIMITS__TEXT_CHARS", "16000")],
             ..Plan::default()
         },
         course: nothing,

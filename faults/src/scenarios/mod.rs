@@ -13,6 +13,10 @@ use crate::checker::Report;
 use crate::plan::Plan;
 use crate::world::{Broken, World};
 
+/// A send is answered within a second whatever the store does; on a machine that has more to do, within so many
+/// milliseconds.
+const ANSWER_MS: u64 = 2_500;
+
 /// What a scenario does while its time lasts. What it broke and left so is mended by the run's end.
 pub type Course = for<'a> fn(&'a mut World) -> LocalBoxFuture<'a, Result<(), Broken>>;
 
@@ -42,6 +46,8 @@ pub enum Proof {
     Forfeits,
     /// After a store takes writes again, the next acknowledgement came within so many milliseconds.
     RecoversWithin(u64),
+    /// Every attempt that got an answer got it within so many milliseconds.
+    AnswersWithin(u64),
     /// 99 of 100 clients that lost their connection were back within so many milliseconds.
     ReturnsWithin(u64),
 }
@@ -60,6 +66,9 @@ impl Proof {
                 Some(ms) if ms > most => Some(format!("recovered after {ms} ms, allowed are {most}")),
                 Some(_) => None,
             },
+            Self::AnswersWithin(most) if report.longest_answer_ms > most => {
+                Some(format!("an answer took {} ms, allowed are {most}", report.longest_answer_ms))
+            }
             Self::ReturnsWithin(most) => match percentile(&report.returns_ms, 99) {
                 None => Some("nobody had to return".to_owned()),
                 Some(ms) if ms > most => Some(format!("99 % were back after {ms} ms, allowed are {most}")),

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::sleep;
 
-use super::{Proof, Scenario};
+use super::{ANSWER_MS, Proof, Scenario};
 use crate::plan::Plan;
 use crate::proxy::{Door, Flow, Proxy, Rule, Which};
 use crate::world::{Broken, World};
@@ -36,6 +36,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             Proof::Seen("degraded false", 3),
             Proof::Seen("info unavailable", 1),
             Proof::RecoversWithin(3_000),
+            Proof::AnswersWithin(ANSWER_MS),
         ],
     },
     Scenario {
@@ -50,14 +51,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "writes reach Redis, its answers are lost",
         plan: Plan::default,
         course: unanswered,
-        proof: &[Proof::Seen("info unconfirmed", 1)],
+        proof: &[Proof::Seen("info unconfirmed", 1), Proof::AnswersWithin(ANSWER_MS)],
     },
     Scenario {
         name: "partition",
         about: "one instance is cut off from Redis, silently",
         plan: Plan::default,
         course: partitioned,
-        proof: &[Proof::Seen("degraded true", 1), Proof::Seen("degraded false", 1)],
+        proof: &[
+            Proof::Seen("degraded true", 1),
+            Proof::Seen("degraded false", 1),
+            Proof::Seen("info unavailable", 1),
+            Proof::AnswersWithin(ANSWER_MS),
+        ],
     },
 ];
 
@@ -145,7 +151,7 @@ fn unanswered(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
 fn partitioned(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         while world.goes_on() {
-            let instance = world.pick();
+            let instance = world.busiest();
             let Some(back) = &world.instances[instance].back else { return Ok(()) };
             world.fault("partition");
             back.set_all(Rule::both(Flow::Drop));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use nix::sys::signal::Signal;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Proof, Scenario};
+use super::{ANSWER_MS, Proof, Scenario};
 use crate::history::Forfeit;
 use crate::plan::Plan;
 use crate::proxy::{Flow, Rule, Which};
@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "the primary is killed, its replica promoted: what a replica had is kept",
         plan: Plan::default,
         course: failover,
-        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000)],
+        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
     },
     Scenario {
         name: "failover-lost-tail",
@@ -53,7 +53,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "the primary freezes for 4 s, its replica is promoted, it wakes as a second primary, then is demoted",
         plan: Plan::default,
         course: split_brain,
-        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000)],
+        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
     },
     Scenario {
         name: "eviction",
@@ -109,23 +109,29 @@ fn replica_lost(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     .boxed_local()
 }
 
-/// Kills the primary and promotes its replica, then gives it a new one.
-async fn fail_over(world: &mut World, forfeits: bool) -> Result<(), Broken> {
+/// Kills the primary, promotes its replica and gives that a replica of its own. Only then can a write be acknowledged
+/// as `replicated`; as `stored`, as soon as there is a primary.
+async fn fail_over(world: &mut World, replicated: bool) -> Result<(), Broken> {
     world.fault("primary killed");
     let dir = world.dir().to_owned();
     world.pair()?.primary.kill().await;
     sleep(NOTICE).await;
-    if forfeits {
+    if !replicated {
         world.forfeit(Forfeit::Stored).await;
     }
     let pair = world.pair()?;
     pair.promote().await?;
     let addr = pair.primary.addr();
     world.point_at(addr);
-    world.accepting();
+    if !replicated {
+        world.accepting();
+    }
     let pair = world.pair()?;
     pair.link.heal();
     pair.start_replica(&dir).await?;
+    if replicated {
+        world.accepting();
+    }
     world.heal();
     Ok(())
 }
@@ -134,7 +140,7 @@ fn failover(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         while world.goes_on() {
             world.pause(1_500, 2_500).await;
-            fail_over(world, false).await?;
+            fail_over(world, true).await?;
             world.pause(1_500, 2_500).await;
         }
         Ok(())
@@ -148,7 +154,7 @@ fn lost_tail(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
             world.pause(500, 1_000).await;
             world.pair()?.link.set(Which::All, Rule::both(Flow::Stall));
             world.pause(1_000, 2_000).await;
-            fail_over(world, true).await?;
+            fail_over(world, false).await?;
             world.pause(1_500, 2_500).await;
         }
         Ok(())
@@ -161,32 +167,26 @@ fn split_brain(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
         while world.goes_on() {
             world.pause(1_500, 2_500).await;
             world.fault("primary frozen");
+            let dir = world.dir().to_owned();
             let pair = world.pair()?;
             pair.primary.signal(Signal::SIGSTOP);
+            let frozen = Instant::now();
             sleep(NOTICE).await;
-            let pair = world.pair()?;
-            let old = pair.promote().await?;
-            let addr = pair.primary.addr();
+            let mut old = world.pair()?.promote().await?;
+            let addr = world.pair()?.primary.addr();
             // New connections reach the new primary; those that are held stay on the frozen one.
             world.point_at(addr);
+            world.pair()?.start_replica(&dir).await?;
             world.accepting();
-            sleep(FROZEN - NOTICE).await;
+            sleep_until(frozen + FROZEN).await;
             old.signal(Signal::SIGCONT);
-            // Two primaries for a while.
+            // Two primaries for a while, and whoever still holds a connection to the old one talks to it.
             world.pause(500, 1_500).await;
             old.follow(addr).await?;
-            let pair = world.pair()?;
-            pair.replica = Some(old);
-            pair.link.retarget(addr);
-            pair.primary.has_replicas(1).await?;
-            // The link's place is in front of whoever is the source.
-            let link = pair.link.addr();
-            if let Some(replica) = &pair.replica {
-                replica.follow(link).await?;
-            }
-            pair.primary.has_replicas(1).await?;
+            world.pause(500, 1_500).await;
+            old.kill().await;
             world.heal();
-            world.pause(1_500, 2_500).await;
+            world.pause(1_000, 2_000).await;
         }
         Ok(())
     }
