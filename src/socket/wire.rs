@@ -100,15 +100,13 @@ impl Wire {
     /// The connection is gone.
     pub fn send_packets(&mut self, payloads: &[Bytes], buffer: &mut Vec<u8>) -> Result<(), Broken> {
         buffer.clear();
-        for packet in payloads.iter().flat_map(|payload| payload.split(|byte| *byte == SEPARATOR)) {
-            #[cfg(feature = "conformance")]
-            if let Some(Ok(Part::Binary(bytes))) = std::str::from_utf8(packet).ok().map(engineio::part) {
-                frame_head(Data::Binary, bytes.len(), buffer);
-                buffer.extend_from_slice(&bytes);
-                continue;
+        for payload in payloads {
+            // Most payloads are one packet, and `contains` goes over bytes much faster than `split`.
+            if payload.contains(&SEPARATOR) {
+                payload.split(|byte| *byte == SEPARATOR).for_each(|packet| packet_frame(packet, buffer));
+            } else {
+                packet_frame(payload, buffer);
             }
-            frame_head(Data::Text, packet.len(), buffer);
-            buffer.extend_from_slice(packet);
         }
         self.send_raw(buffer)
     }
@@ -260,6 +258,17 @@ impl Wire {
         buffer.extend_from_slice(payload);
         self.send_raw(buffer)
     }
+}
+
+/// Writes a packet of a payload as a frame of its own.
+fn packet_frame(packet: &[u8], buffer: &mut Vec<u8>) {
+    #[cfg(feature = "conformance")]
+    if let Some(Ok(Part::Binary(bytes))) = std::str::from_utf8(packet).ok().map(engineio::part) {
+        frame_head(Data::Binary, bytes.len(), buffer);
+        return buffer.extend_from_slice(&bytes);
+    }
+    frame_head(Data::Text, packet.len(), buffer);
+    buffer.extend_from_slice(packet);
 }
 
 fn frame_head(kind: Data, bytes: usize, buffer: &mut Vec<u8>) {
