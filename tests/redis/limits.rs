@@ -54,6 +54,32 @@ async fn everything_of_a_room_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn a_key_is_free_exactly_after_its_window_whatever_slice_its_record_is_in() {
+    const WINDOW_MS: u64 = 1_000;
+    let server = RedisServer::start().await;
+    let (store, _feed) = connect_with(options(server.port()), Limits { key_window_ms: WINDOW_MS, ..fast() }).await;
+    // A room each, so that a retry may be the first call of a slice; begun at different places of one.
+    let mut last: Vec<Option<confab::store::Stored>> = vec![None; 8];
+    let mut fresh = 0;
+    for turn in 0..80_usize {
+        for number in 0..last.len().min(turn + 1) {
+            let stored = store.append(&room(&format!("r{number}")), message("same", "hi")).await.unwrap();
+            match &mut last[number] {
+                Some(first) if stored.duplicate => assert_eq!(stored.position, first.position),
+                Some(first) => {
+                    assert!(stored.at - first.at >= WINDOW_MS, "{} ms after the first", stored.at - first.at);
+                    *first = stored;
+                    fresh += 1;
+                }
+                none => *none = Some(stored),
+            }
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+    }
+    assert!(fresh >= 16, "windows ended: {fresh}");
+}
+
+#[tokio::test]
 async fn a_queue_that_is_full_refuses_at_once() {
     let server = RedisServer::start().await;
     let (store, _feed) = connect(options(server.port())).await;

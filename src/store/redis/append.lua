@@ -5,8 +5,8 @@
 --       4 the draft as it is kept   5 field of the key     6 field of the rate: 'r' and the author's id
 --       7 kind, and 8 target, of an edit, deletion or reaction
 --
--- In front of this file stand the limits: WINDOW of keys and IDLE time in ms, INTERVAL of sends and a full BURST in µs,
--- MOST entries, MOST_BYTES.
+-- In front of this file stand the limits: WINDOW of keys, IDLE time and how long things LIVE beyond their last refresh, in
+-- ms; INTERVAL of sends and a full BURST, in µs; MOST entries and bytes, and at how many more a trim begins (TRIM_AT).
 --
 -- meta is packed: offset, chain, at, first, bytes, withdrawn, touched, slice. `first` is the oldest offset that may be
 -- there, `withdrawn` the number of messages that were, `touched` when the expiries were last set.
@@ -64,11 +64,8 @@ if this % 2 == 1 then
 end
 local full
 if meta then
-    local found = {}
-    if not before or this * 2 <= slice then
-        found = call('HMGET', current, field, rate)
-    end
-    local place = current
+    -- Before the first entry of a slice, its hash has an older one's records, which would hide those of the one before.
+    local found, place = this * 2 <= slice and call('HMGET', current, field, rate) or {}, current
     if before and not (found[1] and found[2]) then
         local older = call('HMGET', previous, field, rate)
         if not found[1] then
@@ -138,18 +135,16 @@ local entry = head .. '\n' .. chain .. '\n' .. next_chain .. '\n' .. ARGV[4]
 call('XADD', KEYS[2], offset, 'e', entry)
 bytes = bytes + #entry + OVERHEAD
 
--- How long everything lives beyond the last refresh, of which there are at most eight in an idle time.
-local LIFE = math.floor(IDLE * 1.25) + 1000
 if kind == 'e' or kind == 'd' then
     call('HSET', KEYS[3], target, kind == 'e' and offset or 'd' .. (state or '0'), 'w', '')
-    call('PEXPIRE', KEYS[3], LIFE)
+    call('PEXPIRE', KEYS[3], LIVE)
     if not state then
         withdrawn = withdrawn + 1
     end
 end
 
 -- 5. The trim: lazily, and a few at a time.
-if offset - first >= MOST + math.min(64, MOST / 2) or bytes > MOST_BYTES * 1.0625 then
+if offset - first >= TRIM_AT or bytes > TRIM_AT_BYTES then
     -- One more than the count demands, to see where the log begins then.
     local some = math.min(math.max(offset - first - MOST + 2, 64), 256)
     local oldest = call('XRANGE', KEYS[2], '-', '+', 'COUNT', some)
@@ -183,6 +178,7 @@ end
 
 -- 6. The rest.
 local record = next_chain .. head
+-- At most eight times in an idle time.
 local refresh = at - touched >= IDLE / 8
 if refresh then
     touched = at
@@ -198,9 +194,9 @@ if turn then
 end
 meta = pack(FORMAT, offset, next_chain, at, first, bytes, withdrawn, touched, slice)
 if refresh then
-    call('SET', KEYS[1], meta, 'PX', LIFE)
-    call('PEXPIRE', KEYS[2], LIFE)
-    call('PEXPIRE', KEYS[3], LIFE)
+    call('SET', KEYS[1], meta, 'PX', LIVE)
+    call('PEXPIRE', KEYS[2], LIVE)
+    call('PEXPIRE', KEYS[3], LIVE)
 else
     call('SETRANGE', KEYS[1], 0, meta)
 end

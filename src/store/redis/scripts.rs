@@ -8,6 +8,12 @@ use crate::domain::Limits;
 
 const MICROS_PER_SECOND: f64 = 1_000_000.0;
 
+/// A trim begins when a log has so many entries too many, or half of its limit.
+const TRIM_ENTRIES: u64 = 64;
+
+/// Or this part of its bytes too many.
+const TRIM_BYTES_SHARE: u64 = 16;
+
 /// A script in Redis's cache of scripts.
 #[derive(Debug)]
 pub struct Script {
@@ -47,13 +53,16 @@ impl Scripts {
     /// With the limits in front of the script that is called most: they stay the same, and arguments cost.
     pub fn new(limits: &Limits) -> Self {
         let interval_us = MICROS_PER_SECOND / limits.sends_per_second.max(1) as f64;
+        let (idle_ms, entries, bytes) = (limits.history_idle_ms, limits.history_entries, limits.history_bytes);
         let append = format!(
-            "local WINDOW, IDLE, INTERVAL, BURST, MOST, MOST_BYTES = {}, {}, {interval_us}, {}, {}, {}\n{}",
+            "local WINDOW, IDLE, LIVE = {}, {idle_ms}, {}\n\
+             local INTERVAL, BURST = {interval_us}, {}\n\
+             local MOST, MOST_BYTES, TRIM_AT, TRIM_AT_BYTES = {entries}, {bytes}, {}, {}\n{}",
             limits.key_window_ms,
-            limits.history_idle_ms,
+            idle_ms + idle_ms / 4 + 1_000,
             interval_us * limits.send_burst.max(1) as f64,
-            limits.history_entries,
-            limits.history_bytes,
+            entries + TRIM_ENTRIES.min(entries / 2),
+            bytes + bytes / TRIM_BYTES_SHARE,
             include_str!("append.lua"),
         );
         Self {
