@@ -48,6 +48,7 @@ test('a page in a browser loads the script, signs in, talks, and sends what was 
   const lines = () => tab.locator('li').allTextContents();
   await until('she is signed in', async () => (await lines())[0] === 'signed in with 0');
   const bo = await member(t, VERSIONS[2].io, confab.url, 'Bo', 'R');
+  await until('the page shows that Bo came', async () => (await lines()).length === 2);
   const script = '<img src=x onerror="alert(1)">';
   await ask(bo.socket, 'sendMessage', script);
   await tab.evaluate(() => window.say('hello from the page'));
