@@ -171,6 +171,29 @@ async fn a_long_resume_goes_on_as_pushes_before_anything_newer() {
 }
 
 #[tokio::test]
+async fn whoever_comes_back_catches_up_even_if_a_page_is_larger_than_the_outbox() {
+    let settings = [("LIMITS__OUTBOX_BYTES", "8192"), ("LIMITS__PAGE_BYTES", "32768"), ("LIMITS__SEND_BURST", "1000")];
+    let app = TestApp::with(&settings).await;
+    let mut ada = app.member("Ada", "tea").await;
+    let start = send(&mut ada, "tea", "k0", "first").await["position"].clone();
+    let text = "x".repeat(3_000);
+    for n in 1..=40 {
+        send(&mut ada, "tea", &format!("k{n}"), &text).await;
+    }
+    // A reader that is behind by pages may be closed for it, but each time it has come further.
+    let (mut since, mut attempts) = (start, 0);
+    while since["offset"] != 41 {
+        attempts += 1;
+        assert!(attempts <= 41, "stuck at {since}");
+        let mut eve = app.signed_in("Eve").await;
+        let joined = join(&mut eve, "tea", &since).await;
+        let page = joined["entries"].as_array().unwrap();
+        let last = page.last().expect("a page brings something");
+        since = json!({"offset": last["offset"], "chain": last["chain"]});
+    }
+}
+
+#[tokio::test]
 async fn edits_and_deletions_withdraw_the_old_text_for_everybody() {
     let app = TestApp::start().await;
     let (mut ada, mut eve) = (app.member("Ada", "tea").await, app.member("Eve", "tea").await);

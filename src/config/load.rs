@@ -262,9 +262,11 @@ impl Reading {
         self.origins.insert("store.password", "store.url".to_owned());
     }
 
-    /// The budgets below the codec must leave room for what the budget of commands allows.
+    /// Budgets must leave room for what others allow: those below the codec for commands, the outbox for pages.
     fn raise_budgets(&mut self) {
         const COMMAND_BYTES: u64 = 1_024;
+        // A page as JSON, another behind it, and what comes in the meantime: or whoever comes back could never catch up.
+        const OUTBOX_PAGES: u64 = 4;
         let (rate, burst) = (self.number("limits.commands_per_second"), self.number("limits.command_burst"));
         for (name, least, why) in [
             ("limits.frames_per_second", rate * 2, "limits.commands_per_second"),
@@ -272,6 +274,7 @@ impl Reading {
             ("limits.bytes_per_second", rate * COMMAND_BYTES, "limits.commands_per_second"),
             ("limits.byte_burst", burst * COMMAND_BYTES, "limits.command_burst"),
             ("limits.byte_burst", self.number("limits.frame_bytes") * 2, "limits.frame_bytes"),
+            ("limits.outbox_bytes", self.number("limits.page_bytes") * OUTBOX_PAGES, "limits.page_bytes"),
         ] {
             if self.values.contains_key(name) && self.number(name) < least {
                 self.derive(name, least.into(), &format!("{why}, raised from {}", self.number(name)));

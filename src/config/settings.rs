@@ -245,7 +245,8 @@ section! {
     unfinished_message_ms: Millis = ms(10 * SECOND).within(100, HOUR);
     /// How long one write to a socket may take before its reader is too slow (4008).
     flush_timeout_ms: Millis = ms(10 * SECOND).within(100, HOUR);
-    /// Bytes that may wait for one slow reader (4008 beyond it).
+    /// Bytes that may wait for one slow reader (4008 beyond it). At least four times `limits.page_bytes`, to which a lower
+    /// value is raised.
     outbox_bytes: usize = bytes(MIB).within(4 * KIB, GIB);
     /// Most entries in one reply.
     page_entries: usize = number(200, "entries").within(1, 10_000);
