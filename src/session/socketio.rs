@@ -134,7 +134,10 @@ pub struct Session {
     /// The identity of this connection.
     guest: UserId,
     connected: bool,
+    /// Where the client is.
     seat: Option<Seat>,
+    /// Where a join that is under way takes it.
+    joining: Option<Seat>,
     /// Where an earlier connection was that could not simply be continued.
     missed: Option<Record>,
     /// A record is being read or renewed, or a join is under way.
@@ -150,7 +153,7 @@ pub struct Session {
     away_by: Option<Millis>,
 }
 
-/// The room the client is in, or about to be.
+/// A room that the client is in, or about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Seat {
     user: User,
@@ -169,6 +172,7 @@ impl Session {
             guest,
             connected: false,
             seat: None,
+            joining: None,
             missed: None,
             busy: false,
             waiting: VecDeque::new(),
@@ -181,10 +185,9 @@ impl Session {
         }
     }
 
-    /// Who the client is and where, if it is anywhere or about to be.
-    #[must_use]
-    pub fn seat(&self) -> Option<(&User, &RoomId)> {
-        self.seat.as_ref().map(|seat| (&seat.user, &seat.room))
+    /// Who the client is and where: the room it is in, and the one that it is about to be in.
+    pub fn seats(&self) -> impl Iterator<Item = (&User, &RoomId)> {
+        self.seat.iter().chain(&self.joining).map(|seat| (&seat.user, &seat.room))
     }
 
     /// The answer to a ping.
@@ -238,7 +241,9 @@ impl Session {
 
     fn disconnect(&mut self, now: Millis, out: &mut Vec<Action>) {
         out.push(Action::Abandon);
-        self.leave(out);
+        leave(self.seat.take(), out);
+        // A long one has its seat before it ends.
+        leave(self.joining.take(), out);
         self.connected = false;
         self.connect_by = Some(now + self.timing.hello_timeout_ms);
         self.missed = None;
@@ -263,7 +268,10 @@ impl Session {
         }
         match call {
             Err(error) => refuse(out, ack, error),
-            Ok(Call::SendMessage { text }) if self.waiting.is_empty() && (self.seat.is_some() || !self.busy) => {
+            // A renewal holds no message up. A join does: the room may be refused.
+            Ok(Call::SendMessage { text })
+                if self.waiting.is_empty() && self.joining.is_none() && self.seat.is_some() =>
+            {
                 self.send(text, ack, out);
             }
             Ok(call) if !self.busy => self.carry_out(call, ack, now, out),
@@ -301,7 +309,8 @@ impl Session {
         self.seat.as_ref().is_some_and(|seat| seat.user.name == *name && seat.room == *room)
     }
 
-    /// Joins a room; one that the client is in under another name, or another one, is left before.
+    /// Joins a room. The same one under another name is left before; another one only when the join has ended well, so
+    /// that a client that is refused stays where it was.
     fn enter(
         &mut self,
         purpose: Purpose,
@@ -311,9 +320,7 @@ impl Session {
         now: Millis,
         out: &mut Vec<Action>,
     ) {
-        if self.seat.as_ref().is_some_and(|seat| seat.user != user || seat.room != room) {
-            self.leave(out);
-        }
+        leave(self.seat.take_if(|seat| seat.room == room && seat.user != user), out);
         self.join(purpose, user, room, since, now, out);
     }
 
@@ -327,7 +334,7 @@ impl Session {
         out: &mut Vec<Action>,
     ) {
         self.busy = true;
-        self.seat = Some(Seat { user: user.clone(), room: room.clone() });
+        self.joining = Some(Seat { user: user.clone(), room: room.clone() });
         // Taken now and given back if the room turns out to be there.
         let may_create = self.new_rooms.take(now).is_ok();
         out.push(Action::Join(Join { purpose, user, room, since, may_create }));
@@ -339,8 +346,11 @@ impl Session {
             self.new_rooms.give_back();
         }
         self.busy = false;
+        let joining = self.joining.take();
         match (end, join.purpose) {
             (JoinEnd::Joined | JoinEnd::Created, _) => {
+                leave(self.seat.take_if(|seat| seat.room != join.room), out);
+                self.seat = joining;
                 self.missed = None;
                 self.renew_at = Some(now + RENEW_MS);
             }
@@ -348,19 +358,10 @@ impl Session {
                 out.push(Action::Close(Close::StoreAway, Some(STORE_AWAY_RETRY_MS)));
                 return;
             }
-            (JoinEnd::NotContinued | JoinEnd::Refused(_), Purpose::Resume) => {
-                self.seat = None;
-                out.push(Action::Connected);
-            }
-            (JoinEnd::Unavailable, Purpose::SignIn { ack }) => {
-                self.leave(out);
-                refuse(out, ack, STORE_AWAY);
-            }
-            (JoinEnd::Refused(error), Purpose::SignIn { ack } | Purpose::Update { ack }) => {
-                self.leave(out);
-                refuse(out, ack, error);
-            }
-            (JoinEnd::NotContinued, Purpose::SignIn { .. } | Purpose::Update { .. }) => self.seat = None,
+            (JoinEnd::NotContinued | JoinEnd::Refused(_), Purpose::Resume) => out.push(Action::Connected),
+            (JoinEnd::Unavailable, Purpose::SignIn { ack }) => refuse(out, ack, STORE_AWAY),
+            (JoinEnd::Refused(error), Purpose::SignIn { ack } | Purpose::Update { ack }) => refuse(out, ack, error),
+            (JoinEnd::NotContinued, Purpose::SignIn { .. } | Purpose::Update { .. }) => {}
         }
         self.take_waiting(now, out);
     }
@@ -386,12 +387,6 @@ impl Session {
             Some(Seat { user, room }) => {
                 out.push(Action::Write { ack, user: user.clone(), room: room.clone(), text });
             }
-        }
-    }
-
-    fn leave(&mut self, out: &mut Vec<Action>) {
-        if let Some(Seat { user, room }) = self.seat.take() {
-            out.push(Action::Leave { user: user.id, room });
         }
     }
 
@@ -463,6 +458,12 @@ impl Session {
             self.busy = true;
             out.push(Action::Renew);
         }
+    }
+}
+
+fn leave(seat: Option<Seat>, out: &mut Vec<Action>) {
+    if let Some(Seat { user, room }) = seat {
+        out.push(Action::Leave { user: user.id, room });
     }
 }
 

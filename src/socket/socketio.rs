@@ -337,7 +337,7 @@ impl Client for Socketio {
 
     fn depart(&mut self) {
         self.in_flight = None;
-        if let Some((user, room)) = self.session.seat() {
+        for (user, room) in self.session.seats() {
             self.hub.rooms.leave(&self.mailbox, &user.id, room, Departure::AfterGrace);
         }
         self.hub.rooms.disconnect(&self.mailbox, None);

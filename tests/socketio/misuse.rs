@@ -245,6 +245,27 @@ async fn a_client_that_is_too_fast_is_told_so_and_in_the_end_closed() {
 }
 
 #[tokio::test]
+async fn messages_pipelined_behind_sign_ins_do_not_pass_the_limit_of_new_rooms() {
+    let app = TestApp::with(&[("LIMITS__NEW_ROOMS_PER_MINUTE", "3"), ("LIMITS__COMMAND_BURST", "100")]).await;
+    let mut client = Client::connect(&app).await;
+    let mut stored = Vec::new();
+    for number in 0..10 {
+        let room = format!("room {number}");
+        let sign_in = client.start("signin", &json!({"user": "Eve", "room": room})).await;
+        let message = client.start("sendMessage", &json!(room)).await;
+        let (joined, sent) = (client.answer(sign_in).await, client.answer(message).await);
+        // Whoever is refused stays in the room before, and its message goes there.
+        assert_eq!(joined[0] == Value::Null, number < 3, "{joined}");
+        assert_eq!(sent, json!([]));
+        stored.push(room);
+    }
+    let mut reader = Client::connect(&app).await;
+    let answer = reader.call("signin", &json!({"user": "Ada", "room": "room 2"})).await;
+    let texts: Vec<_> = answer[1]["messages"].as_array().unwrap().iter().map(|message| &message["text"]).collect();
+    assert_eq!(json!(texts), json!(stored[2..]));
+}
+
+#[tokio::test]
 async fn thousands_of_answers_may_be_awaited_at_once() {
     let app = TestApp::with(&[
         ("LIMITS__COMMANDS_PER_SECOND", "1000000"),

@@ -108,12 +108,30 @@ fn record() -> Record {
 }
 
 #[test]
-fn a_second_sign_in_leaves_before_it_joins() {
+fn a_second_sign_in_leaves_the_first_room_once_it_is_in_the_second() {
     let mut driven = Driven::member();
-    let actions = driven.calls(sign_in("Ada", "S"));
-    assert!(
-        matches!(&actions[..], [Action::Leave { room: left, .. }, Action::Join(join)] if *left == room("R") && join.room == room("S"))
-    );
+    let join = driven.joins(sign_in("Ada", "S"));
+    let actions = driven.ends(&join, JoinEnd::Joined);
+    assert!(matches!(&actions[..], [Action::Leave { room: left, .. }] if *left == room("R")), "{actions:?}");
+    assert!(matches!(&driven.calls(message("x"))[..], [Action::Write { room: to, .. }] if *to == room("S")));
+}
+
+#[test]
+fn a_second_sign_in_that_is_refused_leaves_the_client_where_it_was() {
+    for end in [JoinEnd::Refused("no".into()), JoinEnd::Unavailable] {
+        let mut driven = Driven::member();
+        let join = driven.joins(sign_in("Ada", "S"));
+        let actions = driven.ends(&join, end);
+        assert!(matches!(&actions[..], [Action::Answer { error: Some(_), .. }]), "{actions:?}");
+        assert!(matches!(&driven.calls(message("x"))[..], [Action::Write { room: to, .. }] if *to == room("R")));
+    }
+}
+
+#[test]
+fn the_same_room_under_another_name_is_left_before_it_is_joined() {
+    let mut driven = Driven::member();
+    let actions = driven.calls(sign_in("Eve", "R"));
+    assert!(matches!(&actions[..], [Action::Leave { .. }, Action::Join(_)]), "{actions:?}");
 }
 
 #[test]
@@ -126,14 +144,35 @@ fn the_same_sign_in_again_only_joins() {
 fn calls_wait_for_a_join_in_their_order_and_a_message_does_not_overtake_a_sign_in() {
     let mut driven = Driven::connected();
     let first = driven.joins(sign_in("Ada", "R"));
-    assert!(matches!(&driven.calls(message("to R"))[..], [Action::Write { room: to, .. }] if *to == room("R")));
+    assert_eq!(driven.calls(message("to R")), []);
     assert_eq!(driven.calls(sign_in("Ada", "S")), []);
     assert_eq!(driven.calls(message("to S")), []);
     let actions = driven.ends(&first, JoinEnd::Joined);
-    let [Action::Leave { .. }, Action::Join(second)] = &actions[..] else { panic!("{actions:?}") };
+    let [Action::Write { room: to, .. }, Action::Join(second)] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!(*to, room("R"));
     let second = second.clone();
     let actions = driven.ends(&second, JoinEnd::Joined);
-    assert!(matches!(&actions[..], [Action::Write { room: to, text, .. }] if *to == room("S") && &**text == "to S"));
+    let [Action::Leave { .. }, Action::Write { room: to, text, .. }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((to, &**text), (&room("S"), "to S"));
+}
+
+#[test]
+fn a_message_behind_a_sign_in_that_is_refused_is_refused_too() {
+    let mut driven = Driven::connected();
+    let join = driven.joins(sign_in("Ada", "R"));
+    assert_eq!(driven.calls(message("x")), []);
+    assert_eq!(driven.ends(&join, JoinEnd::Refused("no".into())), [answer("no"), answer("User session not found.")]);
+}
+
+#[test]
+fn a_client_that_disconnects_in_a_join_leaves_both_rooms() {
+    let mut driven = Driven::member();
+    driven.joins(sign_in("Ada", "S"));
+    let actions = driven.says(Said::Disconnect);
+    let [Action::Abandon, Action::Leave { room: first, .. }, Action::Leave { room: second, .. }] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((first, second), (&room("R"), &room("S")));
 }
 
 #[test]
@@ -151,7 +190,7 @@ fn a_refused_sign_in_is_answered_and_is_nowhere() {
     let mut driven = Driven::connected();
     let join = driven.joins(sign_in("Ada", "R"));
     let actions = driven.ends(&join, JoinEnd::Refused("no".into()));
-    assert!(matches!(&actions[..], [Action::Leave { .. }, Action::Answer { error: Some(_), .. }]));
+    assert_eq!(actions, [answer("no")]);
     assert_eq!(driven.calls(message("x")), [answer("User session not found.")]);
 }
 
@@ -230,7 +269,7 @@ fn a_record_is_renewed_and_calls_wait_for_it() {
     assert_eq!(driven.calls(sign_in("Ada", "S")), []);
     let mut actions = Vec::new();
     driven.session.renewed(RENEW_MS, &mut actions);
-    assert!(matches!(&actions[..], [Action::Leave { .. }, Action::Join(_)]));
+    assert!(matches!(&actions[..], [Action::Join(_)]));
 }
 
 #[test]
