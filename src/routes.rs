@@ -27,7 +27,7 @@ use crate::domain::Millis;
 use crate::forwarded;
 use crate::handshake::{self, Accepted, Origin, Origins, Reject, Scheme};
 use crate::page;
-use crate::socket::{App as EngineApp, Exchange, Hub};
+use crate::socket::{App as EngineApp, Claim, Hub};
 
 /// What a client that is turned away is told to wait, in seconds.
 pub const RETRY_AFTER_S: u64 = 5;
@@ -73,14 +73,14 @@ pub struct Upgrade {
 }
 
 /// What a WebSocket is for.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Endpoint {
     /// The chat.
     Chat,
     /// The chat, for Socket.IO clients.
     Socketio(EngineApp),
-    /// The same, where one may take over a session that polls.
-    SocketioUpgrade(Arc<Exchange>),
+    /// The same, for one that wants to take over a session that polls. Without a claim another one does, or has.
+    SocketioUpgrade(Option<Claim>),
     /// Everything comes back as it was sent.
     #[cfg(feature = "conformance")]
     Echo,
@@ -237,9 +237,9 @@ impl App {
 /// All routes.
 #[must_use]
 pub fn routes(app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
-    let chat = websocket("ws", Endpoint::Chat, app);
+    let chat = websocket("ws", || Endpoint::Chat, app);
     #[cfg(feature = "conformance")]
-    let chat = chat.or(websocket("echo", Endpoint::Echo, app)).unify();
+    let chat = chat.or(websocket("echo", || Endpoint::Echo, app)).unify();
 
     let served = app.socketio;
     let is_served = warp::any()
@@ -280,14 +280,14 @@ where
     route.map(move || Arc::clone(&app))
 }
 
-fn websocket(path: &'static str, endpoint: Endpoint, app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
+fn websocket(path: &'static str, endpoint: fn() -> Endpoint, app: &Arc<App>) -> BoxedFilter<(Response<Vec<u8>>,)> {
     with(app, warp::path(path).and(warp::path::end()))
         .and(warp::method())
         .and(warp::header::headers_cloned())
         .and(warp::ext::get::<Arrival>())
         .and(warp::ext::optional::<OnUpgrade>())
         .map(move |app: Arc<App>, method, headers, arrival, stream| {
-            app.upgrade(endpoint.clone(), &method, &headers, &arrival, stream).unwrap_or_else(|reject| refusal(&reject))
+            app.upgrade(endpoint(), &method, &headers, &arrival, stream).unwrap_or_else(|reject| refusal(&reject))
         })
         .boxed()
 }

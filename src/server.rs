@@ -298,7 +298,7 @@ impl Connection {
         match endpoint {
             Endpoint::Chat => socket::serve(hub, tcp, behind).await,
             Endpoint::Socketio(app) => socket::serve_socketio(hub, app, tcp, behind).await,
-            Endpoint::SocketioUpgrade(exchange) => socket::upgrade_polling(hub, tcp, behind, exchange).await,
+            Endpoint::SocketioUpgrade(claim) => socket::upgrade_polling(hub, tcp, behind, claim).await,
             #[cfg(feature = "conformance")]
             Endpoint::Echo => Box::pin(socket::echo(hub, tcp, behind)).await,
         }

@@ -121,11 +121,7 @@ async fn a_session_ends_by_bad_packets_by_its_client_and_by_silence() {
     assert_eq!(post(&app, &bad, "abc").await.status, 400);
     assert_eq!(get(&app, &bad).await.status, 400);
     let closed = session(&app).await;
-    let (poll, end) = tokio::join!(get(&app, &closed), async {
-        // The other order is refused, and so is tried again.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        post(&app, &closed, "1").await
-    });
+    let (poll, end) = tokio::join!(get(&app, &closed), async { post(&app, &closed, "1").await });
     assert_eq!((end.status, poll.status, text(&poll)), (200, 200, "6"));
     assert_eq!(get(&app, &closed).await.status, 400);
     let silent = session(&app).await;
@@ -171,7 +167,10 @@ async fn a_session_moves_to_a_websocket() {
     assert_eq!(get(&app, &query).await.status, 400);
     let mut request = app.upgrade();
     request[0] = format!("GET {upgrade} HTTP/1.1");
-    assert_eq!(app.request(lines(&request)).await.status, 400);
+    let mut second = app.connect().await;
+    second.send(lines(&request)).await;
+    assert_eq!(second.answer().await.status, 101);
+    assert_eq!(second.closed_with().await, 1002);
 }
 
 #[tokio::test]

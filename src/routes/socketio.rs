@@ -96,11 +96,7 @@ impl Asked<'_> {
     fn web_socket(&self, sid: Option<&str>, upgrade: Option<OnUpgrade>) -> Result<Response<Vec<u8>>, Refusal> {
         let endpoint = match sid {
             None => Endpoint::Socketio(self.purpose),
-            Some(sid) => {
-                let exchange = self.exchange(sid)?;
-                exchange.may_upgrade()?;
-                Endpoint::SocketioUpgrade(exchange)
-            }
+            Some(sid) => Endpoint::SocketioUpgrade(self.exchange(sid)?.claim()),
         };
         Ok(self.app.upgrade(endpoint, &self.method, &self.headers, &self.arrival, upgrade)?)
     }

@@ -69,7 +69,7 @@ impl Link for Carrier {
         match self {
             Self::WebSocket(wire) => wire.close(close, retry_ms),
             // A client that closed by itself is not told that it did.
-            Self::Polling(exchange) if close == Close::Normal => exchange.end(engineio::NOOP),
+            Self::Polling(exchange) if close == Close::Normal => exchange.closed_by_client(),
             Self::Polling(exchange) => exchange.end(engineio::CLOSE),
         }
     }

@@ -63,6 +63,8 @@ struct State {
     outgoing: Option<Bytes>,
     /// A request that waits for one.
     poll: Option<oneshot::Sender<Bytes>>,
+    /// The client closed while it did not poll: what its last request, which may be on its way, is answered with.
+    last_answer: Option<Bytes>,
     upgrade: Upgrade,
     frames: Bucket,
     bytes: Bucket,
@@ -72,7 +74,9 @@ struct State {
 #[derive(Debug)]
 enum Upgrade {
     No,
-    /// One is being tried: polls are answered at once, so that the client can stop polling.
+    /// One was opened, and nothing heard on it.
+    Claimed,
+    /// One is being tried: polls don't wait for long, so that the client can stop polling.
     Probing,
     /// It waits for the session's task.
     Ready(Box<Wire>),
@@ -89,6 +93,7 @@ impl Exchange {
             broken: None,
             outgoing: None,
             poll: None,
+            last_answer: None,
             upgrade: Upgrade::No,
             frames: Bucket::new(budget.frames_per_second, 1_000, budget.frame_burst, now),
             bytes: Bucket::new(budget.bytes_per_second, 1_000, budget.byte_burst, now),
@@ -105,10 +110,16 @@ impl Exchange {
     /// A request for the next payload: it comes through the receiver, or never where the session ends.
     ///
     /// # Errors
-    /// The session has moved to a WebSocket, or another request waits already, which ends the session.
+    /// The session has moved to a WebSocket or is about to end, or another request waits already, which ends the session.
     pub fn poll(&self) -> Result<oneshot::Receiver<Bytes>, BadRequest> {
+        let (sender, receiver) = oneshot::channel();
         let mut state = lock(&self.state);
-        if matches!(state.upgrade, Upgrade::Ready(_) | Upgrade::Done) {
+        if let Some(answer) = state.last_answer.take() {
+            // The receiver is in this function's hand, here and below.
+            let _ = sender.send(answer);
+            return Ok(receiver);
+        }
+        if matches!(state.upgrade, Upgrade::Ready(_) | Upgrade::Done) || state.broken.is_some() {
             return Err(BadRequest::Bad);
         }
         if state.poll.as_ref().is_some_and(|poll| !poll.is_closed()) {
@@ -117,14 +128,10 @@ impl Exchange {
             self.task.wake();
             return Err(BadRequest::Bad);
         }
-        let (sender, receiver) = oneshot::channel();
         if let Some(payload) = state.outgoing.take() {
-            // The receiver is in this function's hand.
             let _ = sender.send(payload);
             drop(state);
             self.task.wake();
-        } else if matches!(state.upgrade, Upgrade::Probing) {
-            let _ = sender.send(noop());
         } else {
             state.poll = Some(sender);
         }
@@ -149,45 +156,16 @@ impl Exchange {
         taken.map_err(|_| BadRequest::Bad)
     }
 
-    /// A WebSocket wants to take over.
-    ///
-    /// # Errors
-    /// Another one does, or has.
-    pub fn may_upgrade(&self) -> Result<(), BadRequest> {
-        if matches!(lock(&self.state).upgrade, Upgrade::No) { Ok(()) } else { Err(BadRequest::Bad) }
-    }
-
-    /// The WebSocket was found to work: a request that waits is answered, and those that come. Returns whether the session
-    /// still wants it.
-    pub(super) fn probed(&self) -> bool {
+    /// A WebSocket wants to take over. `None` where another one does, or has.
+    #[must_use]
+    pub fn claim(self: Arc<Self>) -> Option<Claim> {
         let mut state = lock(&self.state);
         if !matches!(state.upgrade, Upgrade::No) {
-            return false;
+            return None;
         }
-        state.upgrade = Upgrade::Probing;
-        if let Some(poll) = state.poll.take() {
-            // Whoever doesn't wait any more needs no answer.
-            let _ = poll.send(noop());
-        }
-        true
-    }
-
-    /// The client has moved.
-    pub(super) fn hand_over(&self, wire: Wire) {
-        let mut state = lock(&self.state);
-        if matches!(state.upgrade, Upgrade::Probing) {
-            state.upgrade = Upgrade::Ready(Box::new(wire));
-        }
+        state.upgrade = Upgrade::Claimed;
         drop(state);
-        self.task.wake();
-    }
-
-    /// The client stayed where it was.
-    pub(super) fn not_upgraded(&self) {
-        let mut state = lock(&self.state);
-        if matches!(state.upgrade, Upgrade::Probing) {
-            state.upgrade = Upgrade::No;
-        }
+        Some(Claim { exchange: self })
     }
 
     /// For the session's task: the next packet; or the WebSocket, once everything before it is read.
@@ -236,6 +214,74 @@ impl Exchange {
         state.incoming = VecDeque::new();
         if let Some(poll) = state.poll.take() {
             let _ = poll.send(Bytes::from_static(farewell.as_bytes()));
+        }
+    }
+
+    /// For the session's task: the client has closed the session. A request that waits ends with nothing to say, or else
+    /// the next one does.
+    pub(super) fn closed_by_client(&self) {
+        let mut state = lock(&self.state);
+        state.upgrade = Upgrade::Done;
+        state.incoming = VecDeque::new();
+        state.last_answer = match state.poll.take() {
+            Some(poll) => poll.send(noop()).err(),
+            None => Some(noop()),
+        };
+    }
+
+    /// Whether a request that may be on its way has an answer here.
+    pub(super) fn has_last_answer(&self) -> bool {
+        lock(&self.state).last_answer.is_some()
+    }
+}
+
+/// The right of one WebSocket to take a session over. Dropped unused, it leaves the session where it is.
+#[derive(Debug)]
+pub struct Claim {
+    exchange: Arc<Exchange>,
+}
+
+impl Claim {
+    /// Most bytes that a message may have.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.exchange.message_bytes
+    }
+
+    /// The WebSocket was found to work. Returns whether the session still wants it.
+    pub(super) fn probed(&self) -> bool {
+        let mut state = lock(&self.exchange.state);
+        let wanted = matches!(state.upgrade, Upgrade::Claimed);
+        if wanted {
+            state.upgrade = Upgrade::Probing;
+        }
+        wanted
+    }
+
+    /// Answers a request that waits, so that the client can stop polling.
+    pub(super) fn let_poll_go(&self) {
+        if let Some(poll) = lock(&self.exchange.state).poll.take() {
+            // Whoever doesn't wait any more needs no answer.
+            let _ = poll.send(noop());
+        }
+    }
+
+    /// The client has moved. A request that waits all the same is refused.
+    pub(super) fn hand_over(self, wire: Wire) {
+        let mut state = lock(&self.exchange.state);
+        if matches!(state.upgrade, Upgrade::Probing) {
+            state.upgrade = Upgrade::Ready(Box::new(wire));
+            state.poll = None;
+        }
+        drop(state);
+        self.exchange.task.wake();
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut state = lock(&self.exchange.state);
+        if matches!(state.upgrade, Upgrade::Claimed | Upgrade::Probing) {
+            state.upgrade = Upgrade::No;
         }
     }
 }

@@ -49,7 +49,7 @@ use carrier::Carrier;
 use client::Client;
 #[cfg(feature = "conformance")]
 pub use echo::echo;
-pub use exchange::{Exchange, Exchanges};
+pub use exchange::{Claim, Exchange, Exchanges};
 use link::{Broken, Incoming, Link};
 use native::Native;
 pub use polling::{open as open_polling, upgrade as upgrade_polling};

@@ -215,8 +215,9 @@ impl Client for Suite {
             self.closing = Some((Close::Heartbeat, None));
         } else if self.ping_at <= now {
             self.mailbox.push(Bytes::from_static(engineio::PING.as_bytes()));
+            // From when it was due, not from now: the suite measures to the millisecond.
+            self.pong_by.get_or_insert(self.ping_at + PING_TIMEOUT_MS);
             self.ping_at = now + PING_INTERVAL_MS;
-            self.pong_by.get_or_insert(now + PING_TIMEOUT_MS);
         }
     }
 

@@ -202,9 +202,34 @@ async fn a_client_that_closes_ends_its_poll_with_nothing() {
     session.ask(&app).await;
     session.says(&app, "1").await;
     let answer = session.gets.answer().await;
-    // A poll that came behind the end is refused instead.
-    assert!((answer.status, &answer.body[..]) == (200, &b"6"[..]) || answer.status == 400, "{answer:?}");
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"6"[..]));
     session.is_gone(&app).await;
+}
+
+#[tokio::test]
+async fn the_poll_behind_the_clients_own_end_is_answered_once() {
+    let app = TestApp::with(&[("SOCKETIO__POLLING", "true"), ("LIMITS__CONNECTIONS", "1")]).await;
+    let mut session = Session::open(&app).await;
+    session.says(&app, "1").await;
+    // The place of the session is free as soon as its task has ended.
+    crate::client::eventually("the session has ended", || async {
+        app.get("/health/ready").await.json()["sockets"] == 0
+    })
+    .await;
+    assert_eq!(session.heard(&app).await, "6");
+    assert_eq!(session.poll(&app).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_poll_behind_what_ends_the_session_is_refused() {
+    let app = TestApp::with(POLLING).await;
+    for _ in 0..20 {
+        let mut session = Session::open(&app).await;
+        let query = session.query();
+        session.posts.send(post(&app, &query, "abc") + &get(&app, &query)).await;
+        assert_eq!(session.posts.answer().await.status, 400);
+        assert_eq!(session.posts.answer().await.status, 400);
+    }
 }
 
 #[tokio::test]
@@ -339,7 +364,6 @@ async fn a_session_moves_to_a_websocket_and_loses_nothing() {
     // The session belongs to the WebSocket now.
     assert_eq!(app.request(get(&app, &ada.query())).await.status, 400);
     assert_eq!(ada.post(&app, "3").await.status, 400);
-    assert_eq!(try_upgrade(&app, &ada.sid).await.0, 400);
     bo.send("still there").await;
     loop {
         let heard = String::from_utf8(raw.next_frame().await.unwrap().payload).unwrap();
@@ -347,6 +371,43 @@ async fn a_session_moves_to_a_websocket_and_loses_nothing() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn a_second_websocket_for_a_session_is_closed_and_the_first_one_goes_on() {
+    let app = TestApp::with(POLLING).await;
+    let ada = Session::member(&app, "Ada").await;
+    let (status, mut first) = try_upgrade(&app, &ada.sid).await;
+    assert_eq!(status, 101);
+    for step in ["2probe", "5", "4277[\"sendMessage\",\"x\"]"] {
+        let (status, mut second) = try_upgrade(&app, &ada.sid).await;
+        assert_eq!((status, second.closed_with().await), (101, 1002), "before {step}");
+        first.frame(TEXT, step).await;
+    }
+    loop {
+        let heard = first.next_frame().await.unwrap().payload;
+        if heard == b"4377[]" {
+            break;
+        }
+    }
+    let (status, mut second) = try_upgrade(&app, &ada.sid).await;
+    assert_eq!((status, second.closed_with().await), (101, 1002));
+}
+
+#[tokio::test]
+async fn polls_while_a_websocket_is_tried_wait_a_little_and_are_refused_once_it_has_the_session() {
+    let app = TestApp::with(POLLING).await;
+    let mut ada = Session::member(&app, "Ada").await;
+    let (_, mut raw) = try_upgrade(&app, &ada.sid).await;
+    raw.frame(TEXT, "2probe").await;
+    assert_eq!(raw.next_frame().await.unwrap().payload, b"3probe");
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        assert_eq!(ada.heard(&app).await, "6");
+    }
+    assert!(begun.elapsed().as_millis() >= 150, "no spin: {:?}", begun.elapsed());
+    raw.frame(TEXT, "5").await;
+    assert_eq!(ada.poll(&app).await.status, 400);
 }
 
 #[tokio::test]
