@@ -198,7 +198,7 @@ impl Session {
     /// Takes one packet.
     pub fn receive(&mut self, said: Said, now: Millis, out: &mut Vec<Action>) {
         match said {
-            Said::Connect { pid, offset } if !self.connected => self.connect(pid, offset, out),
+            Said::Connect { pid, offset } if !self.connected => self.connect(pid, offset, now, out),
             Said::ConnectElsewhere { namespace } => out.push(Action::NoNamespace { namespace }),
             Said::Disconnect if self.connected => self.disconnect(now, out),
             Said::Call { call, ack } if self.connected => self.receive_call(call, ack, now, out),
@@ -209,7 +209,11 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, pid: Option<Pid>, offset: Option<String>, out: &mut Vec<Action>) {
+    fn connect(&mut self, pid: Option<Pid>, offset: Option<String>, now: Millis, out: &mut Vec<Action>) {
+        // It is a reading of the store, and a client may disconnect and connect as often as it likes.
+        if pid.is_some() && self.pace.take(now).is_err() {
+            return out.push(Action::Close(Close::Budget, Some(OVER_BUDGET_RETRY_MS)));
+        }
         self.connected = true;
         self.connect_by = None;
         match pid {

@@ -36,6 +36,8 @@ pub struct Socketio {
     style: Arc<Style>,
     /// What the client may come back with.
     pid: Option<(Pid, RecordId)>,
+    /// What may be the client's position, where no record says in which room.
+    offset: Option<String>,
     /// What waits for the store.
     in_flight: Option<Box<FuturesUnordered<BoxFuture<'static, Outcome>>>>,
     /// A packet whose attachments are still to come, and how many.
@@ -77,7 +79,7 @@ impl Socketio {
         };
         mailbox.push(open.encode().into());
         let session = Session::new(Arc::clone(&rules.limits), rules.timing_of_one(), new_id(), reachable, now);
-        Self { hub, session, mailbox, style, pid: None, in_flight: None, unfinished: None, closing: None }
+        Self { hub, session, mailbox, style, pid: None, offset: None, in_flight: None, unfinished: None, closing: None }
     }
 
     fn receive_text(&mut self, text: &str, now: Millis) -> Result<(), Malformed> {
@@ -159,6 +161,7 @@ impl Socketio {
     }
 
     fn recall(&mut self, pid: Pid, offset: Option<String>) {
+        self.offset.clone_from(&offset);
         let id = self.style.seal.as_ref().and_then(|seal| pid.id(&**seal));
         let (Some(seal), Some(id)) = (self.style.seal.clone(), id) else {
             return self.start(std::future::ready(Outcome::Recalled(Recalled::Unknown)).boxed());
@@ -180,7 +183,12 @@ impl Socketio {
         self.start(recalled.map(Outcome::Recalled).boxed());
     }
 
-    fn join(&mut self, join: Join, now: Millis) {
+    fn join(&mut self, mut join: Join, now: Millis) {
+        let offset = self.offset.take();
+        if matches!(join.purpose, Purpose::Update { .. }) && join.since.is_none() {
+            let seal = self.style.seal.as_deref();
+            join.since = offset.zip(seal).and_then(|(offset, seal)| Place::open(&offset, &join.room, seal));
+        }
         let limits = &self.hub.rules.limits;
         let limit = match join.purpose {
             // Without a place nothing is pushed, and the page is only where the client goes live.

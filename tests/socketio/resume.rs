@@ -237,6 +237,30 @@ async fn a_client_without_a_pid_goes_on_live_by_update_socket_id() {
 }
 
 #[tokio::test]
+async fn without_a_record_update_socket_id_goes_on_from_the_clients_own_position() {
+    let [one, two] = TestApp::several(&[]).await;
+    let mut ada = Client::member(&one, "Ada", "R").await;
+    let mut bo = Client::member(&two, "Bo", "R").await;
+    bo.send("had").await;
+    assert_eq!(ada.message().await, "had");
+    drop(std::mem::replace(&mut ada.raw, one.connect().await));
+    for text in ["missed 1", "missed 2"] {
+        bo.send(text).await;
+    }
+    // A connection that never was in a room has a name of ours and no record.
+    ada.pid = Client::connect(&one).await.pid;
+    assert!(!ada.reconnect(&two).await);
+    ada.emit("updateSocketId", &json!({"user": "Ada", "room": "R"})).await;
+    assert_eq!(ada.messages(2).await, ["missed 1", "missed 2"]);
+    // Its position is one in that room, and counts once.
+    ada.pid = Client::connect(&one).await.pid;
+    assert!(!ada.reconnect(&two).await);
+    ada.call("updateSocketId", &json!({"user": "Ada", "room": "another"})).await;
+    bo.send("not there").await;
+    ada.assert_quiet().await;
+}
+
+#[tokio::test]
 async fn with_the_setting_off_nothing_is_resumed() {
     let [one, two] = TestApp::several(&[("SOCKETIO__RESUME", "false")]).await;
     let mut ada = Client::member(&one, "Ada", "R").await;

@@ -216,6 +216,18 @@ fn a_record_that_is_found_is_resumed_and_its_identity_goes_on() {
 }
 
 #[test]
+fn readings_of_records_count_as_events() {
+    let mut driven = Driven::new();
+    for _ in 0..=Limits::default().command_burst {
+        match &driven.says(Said::Connect { pid: Pid::parse("a.b"), offset: None })[..] {
+            [Action::Recall { .. }] => driven.says(Said::Disconnect),
+            last => return assert_eq!(last, [Action::Close(Close::Budget, Some(10_000))]),
+        };
+    }
+    panic!("more readings than events are allowed");
+}
+
+#[test]
 fn where_the_log_does_not_continue_update_socket_id_reads_from_the_old_place() {
     let mut driven = Driven::new();
     driven.says(Said::Connect { pid: Pid::parse("a.b"), offset: None });

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::packet::{self, AckId, Content, ROOT};
-use super::{Malformed, Pid};
+use super::{Malformed, Pid, Place};
 use crate::domain::{Invalid, Limits, RoomId, UserName, check_text};
 
 /// One packet of a client.
@@ -97,7 +97,10 @@ fn connect(auth: Option<&RawValue>) -> Said {
     // An `auth` that can't be read is a page's own business: nobody asked for it.
     let Auth { pid, offset } =
         auth.and_then(|auth| serde_json::from_str(auth.get()).ok()).unwrap_or(Auth { pid: None, offset: None });
-    Said::Connect { pid: pid.and_then(string).and_then(|pid| Pid::parse(&pid)), offset: offset.and_then(string) }
+    Said::Connect {
+        pid: pid.and_then(string).and_then(|pid| Pid::parse(&pid)),
+        offset: offset.and_then(string).filter(|offset| Place::may_be(offset)),
+    }
 }
 
 /// The name of an event and its first argument; what else there is doesn't matter to anybody.

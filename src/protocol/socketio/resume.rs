@@ -94,10 +94,16 @@ impl Place {
         format!("{place}.{sealed}")
     }
 
+    /// Whether a text is short enough to be one.
+    #[must_use]
+    pub const fn may_be(text: &str) -> bool {
+        text.len() <= TEXT_BYTES
+    }
+
     /// The place that a text names in a room, where it is one of ours.
     #[must_use]
     pub fn open(text: &str, room: &RoomId, seal: &dyn Seal) -> Option<Self> {
-        if text.len() > TEXT_BYTES {
+        if !Self::may_be(text) {
             return None;
         }
         let (place, sealed) = text.rsplit_once('.')?;
