@@ -36,6 +36,16 @@ struct Screen {
     members: BTreeSet<String>,
 }
 
+/// Client 0 never comes back from an instance that is killed: somebody has to leave the rooms by the end of a lease alone.
+const GONE_WITH_ITS_INSTANCE: usize = 0;
+
+/// How a connection ended.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    WithItsInstance,
+    Alone,
+}
+
 enum Done {
     Joined(&'static str, Result<Seated, Refused>),
     Written(&'static str, String, Result<Stored, AppendError>),
@@ -52,7 +62,11 @@ pub async fn live(world: Shared, number: usize, end: Instant, over: Instant) {
         client.rooms.insert(room, Screen::default());
     }
     while Instant::now() < over {
-        client.connect(end, over).await;
+        let ended = client.connect(end, over).await;
+        if ended == Ended::WithItsInstance && number == GONE_WITH_ITS_INSTANCE {
+            client.record("", What::Close { code: 1006 });
+            return;
+        }
         client.stay_away(end).await;
     }
     for (room, screen) in std::mem::take(&mut client.rooms) {
@@ -64,7 +78,7 @@ pub async fn live(world: Shared, number: usize, end: Instant, over: Instant) {
 
 impl Client {
     /// One connection, from its joins to its end.
-    async fn connect(&mut self, end: Instant, over: Instant) {
+    async fn connect(&mut self, end: Instant, over: Instant) -> Ended {
         let (instance, id, lifetime_ms) = {
             let mut world = self.world.borrow_mut();
             let instances = world.instances.len();
@@ -92,7 +106,7 @@ impl Client {
             let mailbox = Arc::clone(&connection.mailbox);
             tokio::select! {
                 biased;
-                () = connection.instance.killed.cancelled() => return,
+                () = connection.instance.killed.cancelled() => return Ended::WithItsInstance,
                 () = poll_fn(|cx| mailbox.poll_take(cx, 64 * 1024, &mut taken)) => self.read(taken),
                 Some(done) = connection.under_way.next() => self.done(&connection, done),
                 () = sleep_until(next), if Instant::now() < end => {
@@ -108,6 +122,7 @@ impl Client {
             connection.instance.rooms.leave(&connection.mailbox, &self.user.id, &room, Departure::AfterGrace);
         }
         connection.instance.rooms.disconnect(&connection.mailbox, Some(&self.user.id));
+        Ended::Alone
     }
 
     /// Somebody is away for long now and then: where histories are short they miss more than is kept, elsewhere more
