@@ -14,6 +14,7 @@ mod client;
 #[cfg(feature = "conformance")]
 mod echo;
 mod exchange;
+mod in_flight;
 mod link;
 mod native;
 mod outcome;

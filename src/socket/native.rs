@@ -7,10 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::timeout;
 
 use super::client::Client;
+use super::in_flight::InFlight;
 use super::link::Incoming;
 use super::outcome::{Outcome, sent, unanswered_write};
 use super::wire::Wire;
@@ -29,7 +29,7 @@ pub struct Native {
     session: Session,
     mailbox: Arc<Mailbox>,
     /// Commands that wait for the store. Most sockets never have one: the embedded store answers at once.
-    in_flight: Option<Box<FuturesUnordered<BoxFuture<'static, Outcome>>>>,
+    in_flight: InFlight<Outcome>,
     closing: Option<(Close, Option<Millis>)>,
 }
 
@@ -37,7 +37,7 @@ impl Native {
     /// A client that has just connected.
     pub fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>, reachable: bool, now: Millis) -> Self {
         let session = Session::new(Arc::clone(&hub.rules.limits), hub.rules.timing_of_one(), reachable, now);
-        Self { hub, session, mailbox, in_flight: None, closing: None }
+        Self { hub, session, mailbox, in_flight: InFlight::new(), closing: None }
     }
 
     fn carry_out(&mut self, actions: &mut Vec<Action>, now: Millis) {
@@ -154,15 +154,14 @@ impl Native {
     }
 
     /// Takes the answer if it is there already, or waits for it.
-    fn start(&mut self, mut answer: BoxFuture<'static, Outcome>) {
-        match answer.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => self.conclude(outcome),
-            Poll::Pending => self.wait_for(answer),
+    fn start(&mut self, answer: BoxFuture<'static, Outcome>) {
+        if let Some(outcome) = self.in_flight.start(answer) {
+            self.conclude(outcome);
         }
     }
 
     fn wait_for(&mut self, answer: BoxFuture<'static, Outcome>) {
-        self.in_flight.get_or_insert_default().push(answer);
+        self.in_flight.wait_for(answer);
     }
 
     fn conclude(&mut self, outcome: Outcome) {
@@ -214,14 +213,12 @@ impl Client for Native {
     }
 
     fn is_full(&self) -> bool {
-        self.in_flight.as_ref().is_some_and(|waiting| waiting.len() >= self.hub.rules.commands_in_flight)
+        self.in_flight.len() >= self.hub.rules.commands_in_flight
     }
 
     fn take_outcomes(&mut self, cx: &mut Context<'_>) -> bool {
         let mut some = false;
-        while let Some(waiting) = &mut self.in_flight
-            && let Poll::Ready(Some(outcome)) = waiting.poll_next_unpin(cx)
-        {
+        while let Some(outcome) = self.in_flight.poll_next(cx) {
             some = true;
             self.conclude(outcome);
         }
@@ -264,7 +261,7 @@ impl Client for Native {
     }
 
     fn depart(&mut self) {
-        self.in_flight = None;
+        self.in_flight.clear();
         let user = self.session.user().map(|user| &user.id);
         if let Some(user) = user {
             for room in self.session.rooms() {

@@ -1,18 +1,18 @@
 //! A Socket.IO client: its session, and how the session's decisions are carried out.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Context;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::timeout;
 
 use super::carrier::Carrier;
 use super::client::Client;
+use super::in_flight::InFlight;
 use super::link::Incoming;
 use super::outcome::{unanswered_write, write_refused};
 use super::{ANSWER_WITHIN, Hub};
@@ -39,7 +39,7 @@ pub struct Socketio {
     /// What may be the client's position, where no record says in which room.
     offset: Option<String>,
     /// What waits for the store.
-    in_flight: Option<Box<FuturesUnordered<BoxFuture<'static, Outcome>>>>,
+    in_flight: InFlight<Outcome>,
     /// A packet whose attachments are still to come, and how many.
     unfinished: Option<(Said, usize)>,
     closing: Option<(Close, Option<Millis>)>,
@@ -79,7 +79,17 @@ impl Socketio {
         };
         mailbox.push(open.encode().into());
         let session = Session::new(Arc::clone(&rules.limits), rules.timing_of_one(), new_id(), reachable, now);
-        Self { hub, session, mailbox, style, pid: None, offset: None, in_flight: None, unfinished: None, closing: None }
+        Self {
+            hub,
+            session,
+            mailbox,
+            style,
+            pid: None,
+            offset: None,
+            in_flight: InFlight::new(),
+            unfinished: None,
+            closing: None,
+        }
     }
 
     fn receive_text(&mut self, text: &str, now: Millis) -> Result<(), Malformed> {
@@ -142,7 +152,7 @@ impl Socketio {
                 Action::Leave { user, room } => {
                     self.hub.rooms.leave(&self.mailbox, &user, &room, Departure::AtOnce);
                 }
-                Action::Abandon => self.in_flight = None,
+                Action::Abandon => self.in_flight.clear(),
                 Action::Write { ack, user, room, text } => self.append(ack, user, &room, text),
                 Action::Renew => self.renew(),
                 Action::Ignored => self.hub.counts.ignored(),
@@ -259,10 +269,9 @@ impl Socketio {
     }
 
     /// Takes the answer if it is there already, or waits for it.
-    fn start(&mut self, mut answer: BoxFuture<'static, Outcome>) {
-        match answer.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => self.conclude(outcome),
-            Poll::Pending => self.in_flight.get_or_insert_default().push(answer),
+    fn start(&mut self, answer: BoxFuture<'static, Outcome>) {
+        if let Some(outcome) = self.in_flight.start(answer) {
+            self.conclude(outcome);
         }
     }
 
@@ -281,7 +290,7 @@ impl Socketio {
     }
 
     fn is_idle(&self) -> bool {
-        self.in_flight.as_ref().is_none_or(|waiting| waiting.is_empty())
+        self.in_flight.len() == 0
     }
 }
 
@@ -302,14 +311,12 @@ impl Client for Socketio {
 
     fn is_full(&self) -> bool {
         let moving = matches!(self.closing, Some((Close::Rotate | Close::Drain, _)));
-        moving || self.in_flight.as_ref().is_some_and(|waiting| waiting.len() >= self.hub.rules.commands_in_flight)
+        moving || self.in_flight.len() >= self.hub.rules.commands_in_flight
     }
 
     fn take_outcomes(&mut self, cx: &mut Context<'_>) -> bool {
         let mut some = false;
-        while let Some(waiting) = &mut self.in_flight
-            && let Poll::Ready(Some(outcome)) = waiting.poll_next_unpin(cx)
-        {
+        while let Some(outcome) = self.in_flight.poll_next(cx) {
             some = true;
             self.conclude(outcome);
         }
@@ -344,7 +351,7 @@ impl Client for Socketio {
     }
 
     fn depart(&mut self) {
-        self.in_flight = None;
+        self.in_flight.clear();
         for (user, room) in self.session.seats() {
             self.hub.rooms.leave(&self.mailbox, &user.id, room, Departure::AfterGrace);
         }
