@@ -20,7 +20,8 @@ use crate::pace::{Nanos, Schedule, nanos};
 use crate::report::Faults;
 use crate::socket::{Socket, Stage};
 use crate::tally::Tally;
-use crate::{handshake, wire};
+use crate::wire::{Heard, Protocol};
+use crate::{handshake, socketio, wire};
 
 const EVENTS: usize = 1024;
 const READ_BUFFER: usize = 256 * 1024;
@@ -81,6 +82,8 @@ pub struct Client<'a> {
     delivered: Vec<usize>,
     /// Highest offset seen or acknowledged, by room.
     tops: Vec<u64>,
+    /// Messages acknowledged without their offset, by room: in one that was empty, the last of them has no lower one.
+    acknowledged: Vec<u64>,
     senders: Vec<Sender>,
     traffic: Traffic,
     /// Sockets that have joined.
@@ -124,6 +127,7 @@ impl<'a> Client<'a> {
             room_names: (0..options.rooms).map(|room| format!("{}{room}", options.room_prefix)).collect(),
             delivered: vec![0; options.rooms],
             tops: vec![0; options.rooms],
+            acknowledged: vec![0; options.rooms],
             senders,
             traffic: Traffic::Silence,
             live: 0,
@@ -288,8 +292,11 @@ impl<'a> Client<'a> {
                 },
             };
             self.scratch.clear();
-            let room = &self.room_names[socket.room];
-            wire::put_send(&mut self.scratch, sender.next_id, room, due, self.options.text_bytes);
+            let (room, text_bytes) = (&self.room_names[socket.room], self.options.text_bytes);
+            match self.options.protocol {
+                Protocol::Native => wire::put_send(&mut self.scratch, sender.next_id, room, due, text_bytes),
+                Protocol::Socketio => socketio::put_send(&mut self.scratch, sender.next_id, due, text_bytes),
+            }
             socket.queue_frame(frame::TEXT, &self.scratch, &mut self.masks);
             sender.next_id += 1;
             sender.in_flight += 1;
@@ -412,69 +419,72 @@ impl<'a> Client<'a> {
                 String::from_utf8_lossy(head.split(|&byte| byte == b'\r').next().unwrap_or_default()).into_owned();
             return Err(self.broken(index, &line));
         }
-        self.scratch.clear();
-        wire::put_hello(&mut self.scratch, index);
-        self.advance(index, Stage::Greeting)
+        self.sockets[index].stage = Stage::Greeting;
+        match self.options.protocol {
+            Protocol::Native => self.say(index, |out| wire::put_hello(out, index)),
+            // The server speaks first.
+            Protocol::Socketio => Ok(()),
+        }
     }
 
-    /// Sends what is in `scratch`, and waits for the answer in the next stage.
-    fn advance(&mut self, index: usize, stage: Stage) -> Result<(), Ended> {
+    fn say(&mut self, index: usize, put: impl FnOnce(&mut Vec<u8>)) -> Result<(), Ended> {
+        self.scratch.clear();
+        put(&mut self.scratch);
         let socket = &mut self.sockets[index];
         socket.queue_frame(frame::TEXT, &self.scratch, &mut self.masks);
-        socket.stage = stage;
         Ok(socket.flush()?)
     }
 
     fn on_object(&mut self, index: usize, object: &[u8], now: Nanos) -> Result<(), Ended> {
-        let Some(kind) = wire::kind(object) else { return Err(self.broken(index, "no object with a type")) };
+        let protocol = self.options.protocol;
+        let heard = match protocol {
+            Protocol::Native => wire::hear(object),
+            Protocol::Socketio => socketio::hear(object),
+        };
+        let Some(heard) = heard else { return Err(self.broken(index, "what isn't understood")) };
         let socket = &mut self.sockets[index];
-        match (kind, socket.stage) {
-            (wire::Kind::Message, Stage::Live) if !socket.stalls => {
-                let (Some(offset), Some(due)) = (wire::offset(object), wire::stamp(object)) else {
-                    return Err(self.broken(index, "a message without offset or text"));
-                };
+        let room = socket.room;
+        match (heard, socket.stage) {
+            (Heard::Message { offset, due }, Stage::Live) if !socket.stalls => {
                 self.tally.delivered_bytes += object.len() as u64;
                 self.tally.deliver(&mut socket.last, offset, due, now);
-                let room = socket.room;
                 self.tops[room] = offset.max(self.tops[room]);
                 self.delivered(room);
             }
-            (wire::Kind::Sent, Stage::Live) => {
-                let Some(offset) = wire::offset(object) else {
-                    return Err(self.broken(index, "a reply without offset"));
-                };
-                let top = &mut self.tops[socket.room];
-                *top = offset.max(*top);
+            (Heard::Sent { offset }, Stage::Live) => {
+                self.acknowledged[room] += u64::from(offset.is_none());
+                let top = &mut self.tops[room];
+                *top = offset.unwrap_or(self.acknowledged[room]).max(*top);
                 self.tally.acknowledged += 1;
                 self.answered(index);
             }
-            (wire::Kind::Welcome, Stage::Greeting) => {
-                self.scratch.clear();
-                wire::put_join(&mut self.scratch, &self.room_names[socket.room]);
-                self.advance(index, Stage::Joining)?;
+            (Heard::Opened, Stage::Greeting) => self.say(index, socketio::put_connect)?,
+            (Heard::Welcome, Stage::Greeting) => {
+                socket.stage = Stage::Joining;
+                let room = self.room_names[room].clone();
+                self.say(index, |out| match protocol {
+                    Protocol::Native => wire::put_join(out, &room),
+                    Protocol::Socketio => socketio::put_sign_in(out, index, &room),
+                })?;
             }
-            (wire::Kind::Joined, Stage::Joining) => {
-                socket.last = wire::offset(object).unwrap_or(0);
+            (Heard::Joined { offset }, Stage::Joining) => {
+                socket.last = offset;
                 socket.stage = Stage::Live;
-                let top = &mut self.tops[socket.room];
-                *top = socket.last.max(*top);
+                self.tops[room] = offset.max(self.tops[room]);
                 self.live += 1;
             }
-            (wire::Kind::Error, stage) => {
-                let code = String::from_utf8_lossy(wire::string(object, "code").unwrap_or_default()).into_owned();
+            (Heard::Refused(why), stage) => {
                 if stage != Stage::Live {
-                    return Err(self.broken(index, &code));
+                    return Err(self.broken(index, &why));
                 }
-                *self.tally.refused.entry(code).or_default() += 1;
+                *self.tally.refused.entry(why).or_default() += 1;
                 self.answered(index);
             }
-            (wire::Kind::Ping, _) => {
-                self.scratch.clear();
-                wire::put_pong(&mut self.scratch);
-                let stage = socket.stage;
-                self.advance(index, stage)?;
-            }
-            (wire::Kind::Reset, _) => self.tally.resets += 1,
+            (Heard::Ping, _) => self.say(index, |out| match protocol {
+                Protocol::Native => wire::put_pong(out),
+                Protocol::Socketio => socketio::put_pong(out),
+            })?,
+            (Heard::Reset, _) => self.tally.resets += 1,
             _ => {}
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! `floor` is the server that does the least possible; `run` is the client that loads either server and measures it.
 //! Both stand on the same frames and handshake, and on nothing of the product: what they know of the protocol is in
-//! [`wire`] and [`floor`].
+//! [`wire`], [`socketio`] and [`floor`].
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -16,5 +16,6 @@ pub mod process;
 pub mod report;
 pub mod run;
 pub mod socket;
+pub mod socketio;
 pub mod tally;
 pub mod wire;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use confab_loadtest::options::Options;
-use confab_loadtest::{floor, process, run};
+use confab_loadtest::wire::Protocol;
+use confab_loadtest::{floor, process, run, socketio};
 
 /// Load for a confab server, and the floor that its cost is compared with.
 #[derive(Debug, Parser)]
@@ -41,9 +42,13 @@ struct RunArgs {
     /// The server.
     #[arg(long)]
     addr: SocketAddr,
-    /// Path of its WebSocket.
-    #[arg(long, default_value = "/ws")]
-    path: String,
+    /// What the sockets speak. Of Socket.IO's rooms no history may be there, and the server's `socketio.resume` has to be
+    /// on: its positions show what is lost.
+    #[arg(long, value_enum, default_value_t = Protocol::Native)]
+    protocol: Protocol,
+    /// Path of its WebSocket [default: /ws, or Socket.IO's].
+    #[arg(long)]
+    path: Option<String>,
     /// Process number of the server: its processor time and memory are measured.
     #[arg(long)]
     pid: Option<i32>,
@@ -115,9 +120,14 @@ fn serve(args: &FloorArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
 }
 
 fn load(args: RunArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let path = match args.protocol {
+        Protocol::Native => "/ws",
+        Protocol::Socketio => socketio::PATH,
+    };
     let report = run::run(&Options {
         addr: args.addr,
-        path: args.path,
+        protocol: args.protocol,
+        path: args.path.unwrap_or_else(|| path.to_owned()),
         pid: args.pid,
         sockets: args.sockets,
         rooms: args.rooms,

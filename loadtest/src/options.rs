@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::process::raise_open_files;
 use crate::socket::Stage;
-use crate::wire;
+use crate::wire::{self, Protocol};
 
 /// Files that are open beside the sockets.
 const OTHER_FILES: u64 = 64;
@@ -16,6 +16,8 @@ const OTHER_FILES: u64 = 64;
 pub struct Options {
     /// The server.
     pub addr: SocketAddr,
+    /// What the sockets speak.
+    pub protocol: Protocol,
     /// Path of its WebSocket.
     pub path: String,
     /// Its process, if it is to be measured.

@@ -22,9 +22,9 @@ pub enum Stage {
     Connecting,
     /// The handshake was sent.
     Upgrading,
-    /// `hello` was sent.
+    /// `hello` was sent, or the transport is about to open.
     Greeting,
-    /// `join` was sent.
+    /// `join` or `signin` was sent.
     Joining,
     /// In its room.
     Live,

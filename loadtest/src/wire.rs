@@ -30,6 +30,64 @@ pub enum Kind {
     Other,
 }
 
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Protocol {
+    /// Objects of JSON over `/ws`.
+    Native,
+    /// The tutorial's events over Engine.IO 4.
+    Socketio,
+}
+
+/// What a server says, in either protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The transport is open; native clients aren't told.
+    Opened,
+    /// The client is known.
+    Welcome,
+    /// It is in its room.
+    Joined {
+        /// The room's newest.
+        offset: u64,
+    },
+    /// A message of the room: one delivery.
+    Message {
+        /// Its own.
+        offset: u64,
+        /// When it was to be sent, in nanoseconds of the sender's clock.
+        due: u64,
+    },
+    /// A message is stored.
+    Sent {
+        /// Its own, where it is told.
+        offset: Option<u64>,
+    },
+    /// The server starts the room anew.
+    Reset,
+    /// It wants a sign of life.
+    Ping,
+    /// What was asked for is not done: why.
+    Refused(String),
+    /// What a measurement only counts.
+    Other,
+}
+
+/// What an object says; `None` if `type` isn't its first field, or a value is missing.
+#[must_use]
+pub fn hear(object: &[u8]) -> Option<Heard> {
+    Some(match kind(object)? {
+        Kind::Message => Heard::Message { offset: offset(object)?, due: stamp(object)? },
+        Kind::Sent => Heard::Sent { offset: Some(offset(object)?) },
+        Kind::Welcome => Heard::Welcome,
+        Kind::Joined => Heard::Joined { offset: offset(object)? },
+        Kind::Reset => Heard::Reset,
+        Kind::Ping => Heard::Ping,
+        Kind::Error => Heard::Refused(String::from_utf8_lossy(string(object, "code").unwrap_or_default()).into_owned()),
+        Kind::Other => Heard::Other,
+    })
+}
+
 /// Which kind an object is; `None` if `type` isn't its first field.
 #[must_use]
 pub fn kind(object: &[u8]) -> Option<Kind> {
@@ -87,7 +145,9 @@ fn after<'a>(object: &'a [u8], field: &Finder<'_>) -> Option<&'a [u8]> {
     field.find(object).map(|at| &object[at + field.needle().len()..])
 }
 
-fn leading_number(bytes: &[u8]) -> Option<u64> {
+/// The decimal number at the start of `bytes`.
+#[must_use]
+pub fn leading_number(bytes: &[u8]) -> Option<u64> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if digits == 0 {
         return None;
