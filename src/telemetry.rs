@@ -3,11 +3,14 @@
 //! It may use the settings and nothing else of the program; whoever counts gets [`Counts`]. The text of a message and
 //! secrets never come here.
 
-use std::fmt::{self, Write as _};
+mod kinds;
+mod lines;
+mod panics;
+
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
@@ -15,19 +18,16 @@ use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _, Wi
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
-use serde_json::{Map, Value, json};
-use tokio::time::timeout;
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tokio::time::{Instant, interval, timeout};
+use tracing::Metadata;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogFormat, TelemetrySettings};
+use kinds::{Kinds, LeftOut};
+use lines::{Form, Lines};
 
 /// The name of the service in traces and metrics.
 const SERVICE: &str = "confab";
@@ -148,11 +148,14 @@ impl Telemetry {
             LogFormat::Text => false,
             LogFormat::Auto => !io::stdout().is_terminal(),
         };
-        let lines = tracing_subscriber::fmt::layer();
-        let lines = if json { lines.event_format(CloudLogging).boxed() } else { lines.with_target(false).boxed() };
+        let kinds = Arc::<Kinds>::default();
+        let form = if json { Form::Json } else { Form::Text };
+        let lines = Lines::new(form, Arc::clone(&kinds), instance, settings.trace_project.as_deref());
         let spans =
             telemetry.tracer.as_ref().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer(SERVICE)));
         tracing_subscriber::registry().with(lines).with(spans).with(filter).with(filter_fn(is_discreet)).try_init()?;
+        panics::log_from_now_on();
+        tokio::spawn(tell_of_left_out(kinds));
         Ok(telemetry)
     }
 
@@ -199,6 +202,17 @@ impl Telemetry {
     }
 }
 
+/// Tells how many lines were left out where no later line of their kind does.
+async fn tell_of_left_out(kinds: Arc<Kinds>) {
+    let mut window = interval(kinds::WINDOW);
+    loop {
+        window.tick().await;
+        for LeftOut { target, file, row, lines } in kinds.take_left_out(Instant::now()) {
+            tracing::warn!(of = target, file, row, left_out = lines, "like lines were left out");
+        }
+    }
+}
+
 /// At its lowest level the codec logs whole frames, and in them texts and tokens: never, whatever `telemetry.log` says.
 fn is_discreet(metadata: &Metadata<'_>) -> bool {
     !metadata.target().starts_with("tungstenite")
@@ -210,63 +224,5 @@ fn with_tls<E: WithTonicConfig>(exporter: E, endpoint: &str) -> E {
         exporter.with_tls_config(ClientTlsConfig::new().with_native_roots())
     } else {
         exporter
-    }
-}
-
-/// One JSON object a line, with the names that Cloud Logging takes `severity`, `message` and the time from.
-struct CloudLogging;
-
-impl<S, N> FormatEvent<S, N> for CloudLogging
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let severity = match *event.metadata().level() {
-            Level::ERROR => "ERROR",
-            Level::WARN => "WARNING",
-            Level::INFO => "INFO",
-            Level::DEBUG | Level::TRACE => "DEBUG",
-        };
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut line = Map::new();
-        line.insert("severity".to_owned(), json!(severity));
-        line.insert("message".to_owned(), json!(""));
-        line.insert("timestamp".to_owned(), json!({"seconds": since.as_secs(), "nanos": since.subsec_nanos()}));
-        line.insert("target".to_owned(), json!(event.metadata().target()));
-        event.record(&mut Fields(&mut line));
-        writeln!(writer, "{}", Value::Object(line))
-    }
-}
-
-/// The fields of an event as JSON. A line break in one of them stays inside its string.
-struct Fields<'a>(&'a mut Map<String, Value>);
-
-impl Visit for Fields<'_> {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let mut text = String::new();
-        // Writing into a string fails only where the value's own Debug does.
-        let _ = write!(text, "{value:?}");
-        self.0.insert(field.name().to_owned(), json!(text));
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name().to_owned(), json!(value));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.insert(field.name().to_owned(), json!(value));
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.insert(field.name().to_owned(), json!(value));
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.insert(field.name().to_owned(), json!(value));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.insert(field.name().to_owned(), json!(value));
     }
 }

@@ -343,6 +343,9 @@ section! {
     otlp_endpoint: Option<String> = text(is_endpoint, "an http or https URL");
     /// The share of traces that begin here and are sampled. Those that a caller began are sampled as the caller says.
     trace_ratio: f64 = share(0.01);
+    /// The Google Cloud project that traces are kept in: log lines then name their trace so that Cloud Logging shows them
+    /// with it.
+    trace_project: Option<String> = text(is_project, "the id of a Google Cloud project");
     /// Between two exports of metrics.
     metrics_interval_ms: Millis = ms(MINUTE).within(100, HOUR);
 }
@@ -370,6 +373,11 @@ fn is_prefix(text: &str) -> bool {
 
 fn is_directive(text: &str) -> bool {
     tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
+}
+
+fn is_project(text: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:".contains(&b);
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 fn is_endpoint(text: &str) -> bool {
