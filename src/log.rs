@@ -78,12 +78,17 @@ pub struct Verifier {
 
 impl Default for Verifier {
     fn default() -> Self {
-        let verified = Verified { room: None, entries: 0, first: 0, position: Position::ZERO, withdrawn: 0 };
-        Self { verified, last_at: 0 }
+        Self::after(Position::ZERO)
     }
 }
 
 impl Verifier {
+    /// For a log of which everything up to a position is known.
+    #[must_use]
+    pub const fn after(position: Position) -> Self {
+        Self { verified: Verified { room: None, entries: 0, first: 0, position, withdrawn: 0 }, last_at: 0 }
+    }
+
     /// Takes the next line.
     ///
     /// # Errors
@@ -95,10 +100,10 @@ impl Verifier {
         if known.entries == 0 {
             known.first = entry.offset;
             known.room = Some(room);
-        } else {
-            if known.room.as_ref() != Some(&room) {
-                return Err("is of another room".to_owned());
-            }
+        } else if known.room.as_ref() != Some(&room) {
+            return Err("is of another room".to_owned());
+        }
+        if known.position.offset > 0 {
             if entry.offset != known.position.offset + 1 {
                 return Err(format!("offset {} doesn't follow {}", entry.offset, known.position.offset));
             }

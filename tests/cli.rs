@@ -38,7 +38,8 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Ran {
 fn help_names_the_commands_and_the_exit_codes() {
     let ran = run(&["--help"], &[]);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    for word in ["serve", "check", "health", "token", "export", "verify", "--config", "64", "69", "70"] {
+    for word in ["serve", "check", "health", "token", "export", "tail", "verify", "probe", "--config", "64", "69", "70"]
+    {
         assert!(ran.out.contains(word), "{word} is not in:\n{}", ran.out);
     }
     assert_eq!(run(&["--version"], &[]).out, format!("confab {}\n", env!("CARGO_PKG_VERSION")));
@@ -46,7 +47,19 @@ fn help_names_the_commands_and_the_exit_codes() {
 
 #[test]
 fn a_wrong_command_line_ends_with_64() {
-    for wrong in [&["sreve"][..], &["--prot"], &["verify"], &["check", "--list", "--markdown"]] {
+    for wrong in [
+        &["sreve"][..],
+        &["--prot"],
+        &["verify"],
+        &["verify", "file", "--room", "R"],
+        &["check", "--list", "--markdown"],
+        &["tail"],
+        &["tail", "R", "--since", "44"],
+        &["tail", "R", "--since", "0:9f3c0000000000aa"],
+        &["tail", "R", "--since", "44:9F3C0000000000AA"],
+        &["tail", "R", "--last", "0"],
+        &["probe", "--within", "0"],
+    ] {
         let ran = run(wrong, &[]);
         assert_eq!((ran.code, ran.out.as_str()), (Some(64), ""), "{wrong:?}");
         assert!(!ran.err.is_empty());
@@ -56,7 +69,9 @@ fn a_wrong_command_line_ends_with_64() {
 
 #[test]
 fn with_a_wrong_setting_nothing_starts_and_all_errors_are_told() {
-    for command in [&[][..], &["serve"], &["check"], &["health"], &["token"], &["export", "R"]] {
+    for command in
+        [&[][..], &["serve"], &["check"], &["health"], &["token"], &["export", "R"], &["tail", "R"], &["probe"]]
+    {
         let ran =
             run(command, &[("PORT", "x"), ("CONFAB__LIMITS__CONECTIONS", "5"), ("CONFAB__AUTH__KEYS", "hunter2")]);
         assert_eq!((ran.code, ran.out.as_str()), (Some(64), ""), "{command:?}: {}", ran.err);
@@ -225,11 +240,16 @@ fn verify_tells_good_logs_from_others() {
 const CHAIN_AFTER_THREE: &str = "ab9784157fd1e350";
 
 #[test]
-fn export_says_where_it_could_not_go() {
-    let ran = run(&["export", "R"], &[("PORT", NOBODYS_PORT)]);
-    assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""));
-    assert!(ran.err.contains("can't be reached"), "{}", ran.err);
-    for url in ["ftp://chat.example/ws", "http://chat.example", "x y"] {
-        assert_eq!(run(&["export", "R", "--url", url], &[]).code, Some(64), "{url}");
+fn a_client_says_where_it_could_not_go() {
+    for command in [&["export", "R"][..], &["tail", "R"], &["verify", "--room", "R"]] {
+        let ran = run(command, &[("PORT", NOBODYS_PORT)]);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(69), ""), "{command:?}");
+        assert!(ran.err.contains("can't be reached"), "{}", ran.err);
+        for url in ["ftp://chat.example/ws", "http://chat.example", "x y"] {
+            assert_eq!(run(&[command, &["--url", url]].concat(), &[]).code, Some(64), "{command:?} {url}");
+        }
     }
+    let ran = run(&["probe", "ws://127.0.0.1:1/ws"], &[]);
+    assert_eq!(ran.code, Some(69), "{}", ran.err);
+    assert_eq!(run(&["probe", "http://chat.example"], &[]).code, Some(64));
 }

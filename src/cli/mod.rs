@@ -2,6 +2,10 @@
 
 mod export;
 mod health;
+mod probe;
+mod reader;
+mod service;
+mod tail;
 
 use std::fs::File;
 use std::io::{self, BufReader, Write};
@@ -18,7 +22,7 @@ use crate::config::{Environment, Loaded, Secret, Settings, as_json, as_markdown}
 use crate::log;
 use crate::server::{self, RunError};
 
-/// The answer is no: not ready, not verified, not exported.
+/// The answer is no: not ready, not verified, not exported, a promise not kept.
 const NO: u8 = 1;
 /// The command line or a setting is wrong (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
@@ -30,9 +34,9 @@ const INTERNAL: u8 = 70;
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done; for serve: ended by a signal, drained
-  1   the answer is no: not ready, not verified, not exported
+  1   the answer is no: not ready, not verified, not exported, not to be followed; probe: a step failed or was too slow
   64  the command line or a setting is wrong
-  69  the store (serve) or the service (export) can't be reached
+  69  the store (serve) or the service (export, tail, probe, verify --room) can't be reached
   70  a fault of the program or the machine
 
 Settings come from a TOML file and from the environment: confab check --list";
@@ -69,11 +73,24 @@ enum Command {
     },
     /// Write a room's log, one JSON object a line, oldest first
     Export(export::Export),
-    /// Check an exported log offline: recompute its chain
-    Verify {
-        /// What export wrote; - reads standard input
-        file: PathBuf,
-    },
+    /// Write a room's entries as they come, one JSON object a line, across cut connections
+    Tail(tail::Tail),
+    /// Check a log by recomputing its chain: an exported one offline, or a room's as the service has it
+    Verify(Verify),
+    /// Go the way of a message through a running service, with a cut in it, and print how long each step took
+    Probe(probe::Probe),
+}
+
+#[derive(Debug, Args)]
+struct Verify {
+    /// What export or tail wrote; - reads standard input
+    #[arg(required_unless_present = "room")]
+    file: Option<PathBuf>,
+    /// Read this room's log from a running service instead
+    #[arg(long, conflicts_with = "file")]
+    room: Option<String>,
+    #[command(flatten)]
+    guest: service::Guest,
 }
 
 #[derive(Debug, Args)]
@@ -151,7 +168,14 @@ impl CommandLine {
                 let lines = client_runtime()?.block_on(export.read(own_address(&load()?.settings)))?;
                 Ok(lines.iter().try_for_each(|line| writeln!(out, "{line}"))?)
             }
-            Command::Verify { file } => verify(&file, out),
+            Command::Tail(tail) => client_runtime()?.block_on(tail.follow(own_address(&load()?.settings), out)),
+            Command::Verify(Verify { room: Some(room), guest, .. }) => {
+                let own = own_address(&load()?.settings);
+                let read = client_runtime()?.block_on(export::read(&room, &guest, "verify", own));
+                verified(&read?.1, out)
+            }
+            Command::Verify(Verify { file, .. }) => verify(&file.unwrap_or_else(|| "-".into()), out),
+            Command::Probe(probe) => client_runtime()?.block_on(probe.run(own_address(&load()?.settings), out)),
         }
     }
 }
@@ -204,8 +228,11 @@ fn verify(file: &Path, out: &mut impl Write) -> Result<(), Failed> {
     } else {
         File::open(file).map_err(log::Broken::from).and_then(|file| log::verify(BufReader::new(file)))
     };
-    let verified = checked.map_err(|broken| Failed::new(NO, format!("{}: {broken}", file.display())))?;
-    let log::Verified { room, entries, first, position, withdrawn } = verified;
+    verified(&checked.map_err(|broken| Failed::new(NO, format!("{}: {broken}", file.display())))?, out)
+}
+
+fn verified(log: &log::Verified, out: &mut impl Write) -> Result<(), Failed> {
+    let log::Verified { room, entries, first, position, withdrawn } = log;
     let answer = serde_json::json!({
         "verified": true, "room": room, "entries": entries, "first": first, "withdrawn": withdrawn,
         "position": {"offset": position.offset, "chain": position.chain_text()},
