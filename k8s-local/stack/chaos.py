@@ -16,7 +16,7 @@ from .problem import Problem
 from .settings import PROFILES, ROOT
 
 # How long the stack may take to be whole again after a fault.
-WHOLE_WITHIN_S = 60
+WHOLE_WITHIN_S = 120
 
 # Until clients have moved, come back, or noticed.
 BETWEEN_S = 3
@@ -25,8 +25,8 @@ BETWEEN_S = 3
 FREEZE_S = {"short": 3, "long": 10}
 AWAY_S = {"short": 5, "long": 60}
 
-WITNESS_STARTS_WITHIN_S = 90
-WITNESS_ENDS_WITHIN_S = 240
+# It gives up by itself before.
+WITNESS_ENDS_WITHIN_S = 600
 
 
 class Stack:

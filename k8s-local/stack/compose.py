@@ -7,6 +7,7 @@ import subprocess
 import time
 
 from . import docker
+from .control import is_ready
 from .problem import Problem
 from .processes import free_port
 from .secret_files import SecretFiles
@@ -73,9 +74,8 @@ class Compose:
         endpoint = self.tell("redis", "endpoint.sock")
         if front is None or endpoint is None:
             return None
-        ready = sum(1 for one in front["instances"] if one["state"] == "ready")
         return {
-            "ready": ready >= self.settings.instances,
+            "ready": is_ready(front, self.settings.instances),
             "runtime": self.name,
             "url": f"http://127.0.0.1:{self.settings.port}/",
             "port": self.settings.port,

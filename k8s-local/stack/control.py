@@ -1,4 +1,4 @@
-"""Asking a process of the stack over its control socket: one line in, one line of JSON out."""
+"""Asking a process of the stack over its control socket, one line in, one line of JSON out, and what its answers mean."""
 
 import json
 import socket
@@ -25,3 +25,10 @@ def ask(path, command, within=WITHIN_S):
     if "error" in answer:
         raise Problem(answer["error"])
     return answer
+
+
+def is_ready(front, instances, even_without_redis=False):
+    """Whether enough instances get requests, by the status of the front, and each of these reaches Redis. An instance's own
+    readiness says nothing about Redis: an outage must not take all instances out."""
+    serving = [one for one in front["instances"] if one["state"] == "ready"]
+    return len(serving) >= instances and (even_without_redis or all(one["reaches_redis"] for one in serving))

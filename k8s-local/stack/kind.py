@@ -9,6 +9,7 @@ import string
 import subprocess
 
 from . import docker
+from .control import is_ready
 from .problem import Problem
 from .processes import free_port
 from .secret_files import SecretFiles
@@ -64,9 +65,8 @@ class Kind:
         if told.returncode:
             return None
         front = json.loads(told.stdout)
-        ready = sum(1 for one in front["instances"] if one["state"] == "ready")
         return {
-            "ready": ready >= self.settings.instances,
+            "ready": is_ready(front, self.settings.instances),
             "runtime": self.name,
             "url": f"http://127.0.0.1:{self.settings.port}/",
             "port": self.settings.port,

@@ -18,7 +18,7 @@ from .problem import Problem
 from .settings import HERE, ROOT
 from .supervisor import programs
 
-READY_WITHIN_S = 60
+READY_WITHIN_S = 120
 
 # Lines of a log that are shown when a start fails.
 TAIL = 5

@@ -17,7 +17,7 @@ from .settings import HERE
 
 CONF = HERE / "kustomize" / "components" / "redis" / "redis.conf"
 
-START_WITHIN_S = 20
+START_WITHIN_S = 60
 
 # A port of loopback where nobody listens (RFC 1078's tcpmux): where the endpoint leads while Redis is away.
 NOWHERE = "127.0.0.1:1"

@@ -6,10 +6,11 @@ Each check is a function whose docstring is what it says; it knows the stack by 
 import http.client
 import json
 import secrets
+import time
 import traceback
 
 from .problem import Problem
-from .websocket import Chat, WebSocket
+from .websocket import WITHIN_S, Chat, WebSocket
 
 # Connections that are opened in search of a second instance.
 TRIES = 20
@@ -21,7 +22,7 @@ class Skipped(Exception):
 
 def get(port, path):
     """Status, headers and body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=WITHIN_S)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -65,7 +66,12 @@ def health(port, **_):
     for path in ("/health/startup", "/health/live", "/health/ready"):
         status, _, body = get(port, path)
         expect(status == 200, f"{path} answers {status}")
-    expect(json.loads(body)["store"]["reachable"], f"the store isn't reached: {body}")
+    # For a moment it may be away, a failover is one.
+    deadline = time.monotonic() + WITHIN_S
+    while not json.loads(body)["store"]["reachable"]:
+        expect(time.monotonic() < deadline, f"the store isn't reached within {WITHIN_S} s: {body}")
+        time.sleep(0.1)
+        _, _, body = get(port, "/health/ready")
 
 
 def two_instances(port, instances, **_):

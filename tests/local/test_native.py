@@ -6,9 +6,11 @@ import socket
 import subprocess
 import time
 
+from conftest import WITHIN_S
+
 
 def until(condition, what):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.05)
@@ -60,7 +62,7 @@ def test_an_interrupted_start_leaves_nothing(local):
     process = local.start("up")
     until(lambda: local.processes() or process.poll() is not None, "the start has begun")
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=WITHIN_S)
     assert process.returncode == 130 and "interrupted" in output, output
     until(lambda: not local.processes(), "every process has ended")
     assert not local.state.exists()
@@ -82,6 +84,18 @@ def test_a_killed_front_endpoint_or_redis_comes_back(running):
     until(lambda: running.status()["ready"], "the stack is whole again")
     smoke = running.run("smoke")
     assert smoke.code == 0, smoke.output
+
+
+def test_ready_is_said_only_while_every_instance_reaches_redis(running):
+    until(lambda: running.status()["ready"], "the stack is whole")
+    endpoint = running.status()["pids"]["endpoint"]
+    os.kill(endpoint, signal.SIGSTOP)
+    try:
+        until(lambda: not running.status()["ready"], "it notices that nobody answers at the address of Redis")
+        assert running.status()["redis"]["replicates"], "Redis itself is well"
+    finally:
+        os.kill(endpoint, signal.SIGCONT)
+    until(lambda: running.status()["ready"], "the instances reach it again")
 
 
 def test_a_taken_port_is_told_with_who_has_it(local):

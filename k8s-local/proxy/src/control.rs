@@ -70,15 +70,16 @@ impl Target {
             (Self::Endpoint(_), _) => Err("commands: status, cut, lead HOST:PORT".to_owned()),
         };
         match done {
-            Ok(()) => self.status(),
+            Ok(()) => self.status().await,
             Err(error) => json!({"error": error}),
         }
     }
 
-    fn status(&self) -> Value {
+    async fn status(&self) -> Value {
         match self {
             Self::Front(pool, fleet) => {
                 let mut status = pool.status();
+                status["instances"] = json!(described(pool).await);
                 if fleet.is_some() {
                     status["probes"] = probe::described();
                     status["grace_s"] = json!(GRACE.as_secs());
@@ -88,6 +89,24 @@ impl Target {
             Self::Endpoint(endpoint) => endpoint.status(),
         }
     }
+}
+
+/// Every instance, and whether it reaches Redis: all are asked at once, because one that is frozen takes its time.
+async fn described(pool: &Pool) -> Vec<Value> {
+    let asked = pool.instances().into_iter().map(|one| {
+        tokio::spawn(async move {
+            let reaches = probe::reaches_redis(one.address).await;
+            let mut described = one.described();
+            described["reaches_redis"] = json!(reaches);
+            described
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    let mut instances = Vec::with_capacity(asked.len());
+    for one in asked {
+        instances.extend(one.await);
+    }
+    instances
 }
 
 /// A socket that is removed in the end.

@@ -91,6 +91,13 @@ impl Instance {
         self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// What there is to say of it, for the control socket.
+    #[must_use]
+    pub fn described(&self) -> Value {
+        json!({"name": self.name, "address": self.address.to_string(), "pid": self.pid, "revision": self.revision,
+               "state": self.state().name(), "requests": self.in_flight()})
+    }
+
     /// How long it has had none.
     #[must_use]
     pub fn idle_for(&self) -> Duration {
@@ -250,18 +257,10 @@ impl Pool {
         })
     }
 
-    /// What there is, for the control socket.
+    /// What there is beside the instances, for the control socket.
     #[must_use]
     pub fn status(&self) -> Value {
-        let instances: Vec<Value> = self
-            .instances()
-            .iter()
-            .map(|one| {
-                json!({"name": one.name, "address": one.address.to_string(), "pid": one.pid, "revision": one.revision,
-                       "state": one.state().name(), "requests": one.in_flight()})
-            })
-            .collect();
-        json!({"instances": instances, "waiting": self.waiting(), "concurrency": self.shared.concurrency})
+        json!({"waiting": self.waiting(), "concurrency": self.shared.concurrency})
     }
 }
 

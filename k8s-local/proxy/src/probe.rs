@@ -43,6 +43,12 @@ pub const LIVENESS: Probe =
 pub const READINESS: Probe =
     Probe { path: "/health/ready", period: Duration::from_secs(5), timeout: Duration::from_secs(4), failures: 2 };
 
+/// How long an instance may take to say whether it reaches Redis. Whoever asks for the status waits for it.
+const REACHES: Duration = Duration::from_secs(2);
+
+/// Longest answer to a health path that counts, in bytes.
+const ANSWER: u64 = 4_096;
+
 /// All three, as the status tells them.
 #[must_use]
 pub fn described() -> Value {
@@ -59,6 +65,19 @@ impl Probe {
     pub async fn succeeds(&self, address: SocketAddr) -> bool {
         timeout(self.timeout, ask(address, self.path)).await.is_ok_and(|answer| answer.unwrap_or(false))
     }
+}
+
+/// Whether the instance says that it reaches Redis. Its readiness doesn't tell: an outage must not take all instances out.
+pub async fn reaches_redis(address: SocketAddr) -> bool {
+    let asked = async {
+        let mut stream = open(address, READINESS.path).await?;
+        let mut answer = String::new();
+        (&mut stream).take(ANSWER).read_to_string(&mut answer).await?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let health: Value = serde_json::from_str(body)?;
+        std::io::Result::Ok(health["store"]["reachable"] == true)
+    };
+    timeout(REACHES, asked).await.is_ok_and(|answer| answer.unwrap_or(false))
 }
 
 /// Takes an instance out of the choice while its readiness probe fails, until it is gone.
@@ -108,12 +127,17 @@ async fn pauses(instance: &Instance, pause: Duration) -> bool {
     }
 }
 
-async fn ask(address: SocketAddr, path: &str) -> std::io::Result<bool> {
+/// Sends a GET; the answer is read from what is returned, up to its end.
+async fn open(address: SocketAddr, path: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
+    Ok(stream)
+}
+
+async fn ask(address: SocketAddr, path: &str) -> std::io::Result<bool> {
     let mut answer = Vec::new();
-    let mut stream = stream.take(STATUS_LINE);
+    let mut stream = open(address, path).await?.take(STATUS_LINE);
     while !answer.contains(&b'\r') && stream.read_buf(&mut answer).await? > 0 {}
     Ok(answer.starts_with(b"HTTP/1.1 2") || answer.starts_with(b"HTTP/1.1 3"))
 }

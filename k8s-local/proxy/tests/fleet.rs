@@ -92,8 +92,9 @@ fn lives(pid: i32) -> bool {
 async fn the_first_request_starts_an_instance_and_idleness_stops_it() {
     let proxy = Proxy::start(&["--minimum", "0", "--idle-ms", "300"], &[]);
     assert!(proxy.instances().await.is_empty());
-    assert!(get(proxy.address, "").await.contains("service=confab"));
-    let (_, pid, _) = proxy.instances().await[0].clone();
+    let answer = get(proxy.address, "").await;
+    assert!(answer.contains("service=confab"));
+    let pid = answer.split("pid=").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     until("no instance is left", async || proxy.instances().await.is_empty()).await;
     assert!(!lives(pid));
     assert!(get(proxy.address, "").await.contains("service=confab"));
@@ -122,6 +123,27 @@ async fn a_new_revision_takes_the_place_of_the_old_one() {
     until("the old ones are gone", async || !old.iter().any(|&pid| lives(pid))).await;
     proxy.ready(2).await;
     assert!(get(proxy.address, "").await.contains("revision=confab-00002-local"));
+}
+
+#[tokio::test]
+async fn the_status_says_of_every_instance_whether_it_reaches_redis() {
+    for (container, reaches) in [(&[][..], true), (&["--store-away"][..], false)] {
+        let proxy = Proxy::start(&["--minimum", "2"], container);
+        // Ready in either case: an outage must not take all instances out.
+        proxy.ready(2).await;
+        let status = proxy.tell("status").await;
+        let said: Vec<_> = status["instances"].as_array().unwrap().iter().map(|one| &one["reaches_redis"]).collect();
+        assert_eq!(said, [reaches; 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_frozen_instance_is_said_not_to_reach_redis() {
+    let proxy = Proxy::start(&["--minimum", "1"], &[]);
+    let (name, ..) = proxy.ready(1).await.remove(0);
+    assert_eq!(proxy.tell(&format!("freeze {name}")).await["instances"][0]["reaches_redis"], false);
+    proxy.tell(&format!("thaw {name}")).await;
+    until("it reaches it again", async || proxy.tell("status").await["instances"][0]["reaches_redis"] == true).await;
 }
 
 #[tokio::test]
