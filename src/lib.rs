@@ -14,6 +14,7 @@
 //! | [`store`] | the contract of a store; the embedded one |
 //! | [`session`] | one client's state machine, without I/O, clock or runtime; one for each protocol |
 //! | [`rooms`] | who is where on this instance; fan-out, healing, presence |
+//! | [`spans`] | what is recorded of sampled messages |
 //! | [`auth`] | guest tokens |
 //! | [`config`] | every setting: default, bound, sources, errors, documentation |
 //! | [`log`] | a room's log as lines of JSON, verifiable offline |
@@ -38,5 +39,6 @@ pub mod routes;
 pub mod server;
 pub mod session;
 pub mod socket;
+pub mod spans;
 pub mod store;
 pub mod telemetry;

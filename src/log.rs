@@ -224,7 +224,7 @@ mod tests {
         let mut lines = Vec::new();
         for (last, body) in (0..).zip(bodies) {
             let key = Key::parse(&format!("key {last}")).unwrap();
-            let entry = Entry::number(Draft { user: user.clone(), key, body }, last, chain, 1_000 + last);
+            let entry = Entry::number(Draft { user: user.clone(), key, body, trace: None }, last, chain, 1_000 + last);
             chain = entry.chain;
             let mut line = json!({
                 "type": entry.body.kind().as_str(), "room": "R", "offset": entry.offset, "at": entry.at,

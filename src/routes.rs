@@ -4,6 +4,7 @@
 //! for the server to carry out.
 
 mod socketio;
+mod watched;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -23,11 +24,13 @@ use warp::reject::MethodNotAllowed;
 use warp::{Filter, Rejection};
 
 use crate::config::HttpSettings;
-use crate::domain::Millis;
+use crate::domain::{Millis, Trace};
 use crate::forwarded;
 use crate::handshake::{self, Accepted, Origin, Origins, Reject, Scheme};
 use crate::page;
 use crate::socket::{App as EngineApp, Claim, Hub};
+
+pub use watched::Watched;
 
 /// What a client that is turned away is told to wait, in seconds.
 pub const RETRY_AFTER_S: u64 = 5;
@@ -55,6 +58,8 @@ pub struct App {
 pub struct Arrival {
     peer: IpAddr,
     version: Version,
+    /// Where the request stands in a trace.
+    trace: Option<Trace>,
     upgrade: Arc<Mutex<Option<Upgrade>>>,
     /// The places of connections that are no WebSockets yet, and this one's.
     handshakes: Arc<Semaphore>,
@@ -68,6 +73,8 @@ pub struct Upgrade {
     pub stream: OnUpgrade,
     /// What to do with it.
     pub endpoint: Endpoint,
+    /// Where its handshake stands in a trace.
+    pub trace: Option<Trace>,
     /// Given back when the WebSocket has ended.
     pub seat: OwnedSemaphorePermit,
 }
@@ -91,13 +98,13 @@ impl Arrival {
     #[must_use]
     pub fn new(peer: IpAddr, handshakes: Arc<Semaphore>, handshake: OwnedSemaphorePermit) -> Self {
         let handshake = Arc::new(Mutex::new(Some(handshake)));
-        Self { peer, version: Version::HTTP_11, upgrade: Arc::default(), handshakes, handshake }
+        Self { peer, version: Version::HTTP_11, trace: None, upgrade: Arc::default(), handshakes, handshake }
     }
 
     /// The same for one request.
     #[must_use]
-    pub fn of(&self, version: Version) -> Self {
-        Self { version, ..self.clone() }
+    pub fn of(&self, version: Version, trace: Option<Trace>) -> Self {
+        Self { version, trace, ..self.clone() }
     }
 
     /// The upgrade, if one was accepted.
@@ -162,7 +169,7 @@ impl App {
         let Some(stream) = stream else {
             return Err(Reject::new(StatusCode::BAD_REQUEST, "bad_connection", "this connection can't be upgraded"));
         };
-        arrival.accept(Upgrade { stream, endpoint, seat });
+        arrival.accept(Upgrade { stream, endpoint, trace: arrival.trace, seat });
         Ok(switching(accepted))
     }
 

@@ -22,7 +22,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
-use tracing::Instrument as _;
 use warp::Reply as _;
 use warp::filters::BoxedFilter;
 
@@ -33,7 +32,7 @@ use crate::domain::Millis;
 use crate::handshake::Reject;
 use crate::meter::Budget;
 use crate::rooms::{RoomSettings, Rooms};
-use crate::routes::{App, Arrival, Endpoint, RETRY_AFTER_S, Upgrade, refusal, routes, turned_away};
+use crate::routes::{App, Arrival, Endpoint, RETRY_AFTER_S, Upgrade, Watched, refusal, routes, turned_away};
 use crate::session::Timing;
 use crate::socket::{self, Hub, Rules, SocketioRules};
 use crate::store::memory::{Memory, SystemClock};
@@ -285,7 +284,7 @@ impl Connection {
         // Boxed, so that its memory is gone when the WebSocket begins.
         Box::pin(self.speak_http(tcp, &arrival)).await;
         arrival.leave_handshake();
-        let Some(Upgrade { stream, endpoint, seat }) = arrival.take_upgrade() else { return };
+        let Some(Upgrade { stream, endpoint, trace, seat }) = arrival.take_upgrade() else { return };
         let hub = Arc::clone(&self.app.hub);
         let socket = hub.tasks.token();
         drop((self, arrival));
@@ -296,8 +295,8 @@ impl Connection {
         let (tcp, behind) = (parts.io.into_inner(), parts.read_buf.to_vec());
         drop(parts.read_buf);
         match endpoint {
-            Endpoint::Chat => socket::serve(hub, tcp, behind).await,
-            Endpoint::Socketio(app) => socket::serve_socketio(hub, app, tcp, behind).await,
+            Endpoint::Chat => socket::serve(hub, tcp, behind, trace).await,
+            Endpoint::Socketio(app) => socket::serve_socketio(hub, app, tcp, behind, trace).await,
             Endpoint::SocketioUpgrade(claim) => socket::upgrade_polling(hub, tcp, behind, claim).await,
             #[cfg(feature = "conformance")]
             Endpoint::Echo => Box::pin(socket::echo(hub, tcp, behind)).await,
@@ -331,20 +330,21 @@ impl Connection {
         arrival: &Arrival,
         mut request: Request<Incoming>,
     ) -> Result<warp::reply::Response, std::convert::Infallible> {
-        let span = tracing::info_span!("request", method = %request.method(), path = request.uri().path());
+        let watched = Watched::begin(&request);
         let too_large = self.http.check_size(&request);
         let must_close = too_large.is_err() || self.http.is_crowded();
         let mut response = match too_large {
             Err(reject) => refusal(&reject).into_response(),
             Ok(()) => {
-                let arrival = arrival.of(request.version());
+                let arrival = arrival.of(request.version(), watched.trace());
                 request.extensions_mut().insert(arrival);
-                warp::service(self.routes.clone()).call(request).instrument(span).await?
+                warp::service(self.routes.clone()).call(request).await?
             }
         };
         if must_close && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        watched.end(response.status());
         Ok(response)
     }
 }

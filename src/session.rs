@@ -245,14 +245,14 @@ impl Session {
                 Some(membership) if membership.leave.is_none() => self.leave(room, id, out),
                 Some(_) | None => not_joined(out, id),
             },
-            Request::Write { room, key, body } => {
+            Request::Write { room, key, body, trace } => {
                 if !self.is_in(&room) {
                     return not_joined(out, id);
                 }
                 if self.away_by.is_some() {
                     return store_away(out, id);
                 }
-                out.push(Action::Write { id, room, draft: Draft { user: user.clone(), key, body } });
+                out.push(Action::Write { id, room, draft: Draft { user: user.clone(), key, body, trace } });
             }
             Request::History { room, before, limit } => {
                 if !self.is_in(&room) {

@@ -12,12 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SpanProcessor as _};
 use tokio::time::{Instant, interval, timeout};
 use tracing::Metadata;
 use tracing_subscriber::EnvFilter;
@@ -26,6 +25,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 use crate::config::{LogFormat, TelemetrySettings};
+use crate::spans;
 use kinds::{Kinds, LeftOut};
 use lines::{Form, Lines};
 
@@ -127,7 +127,6 @@ pub enum TelemetryError {
 /// The exporters of this process.
 #[derive(Debug, Default)]
 pub struct Telemetry {
-    tracer: Option<SdkTracerProvider>,
     meter: Option<SdkMeterProvider>,
 }
 
@@ -151,9 +150,7 @@ impl Telemetry {
         let kinds = Arc::<Kinds>::default();
         let form = if json { Form::Json } else { Form::Text };
         let lines = Lines::new(form, Arc::clone(&kinds), instance, settings.trace_project.as_deref());
-        let spans =
-            telemetry.tracer.as_ref().map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer.tracer(SERVICE)));
-        tracing_subscriber::registry().with(lines).with(spans).with(filter).with(filter_fn(is_discreet)).try_init()?;
+        tracing_subscriber::registry().with(lines).with(filter).with(filter_fn(is_discreet)).try_init()?;
         panics::log_from_now_on();
         tokio::spawn(tell_of_left_out(kinds));
         Ok(telemetry)
@@ -170,12 +167,11 @@ impl Telemetry {
             .with_attribute(opentelemetry::KeyValue::new("service.instance.id", instance.to_owned()))
             .with_attribute(opentelemetry::KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .build();
-        let spans = with_tls(SpanExporter::builder().with_tonic().with_endpoint(endpoint), endpoint).build()?;
-        let tracer = SdkTracerProvider::builder()
-            .with_batch_exporter(spans)
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(settings.trace_ratio))))
-            .with_resource(resource.clone())
-            .build();
+        let exporter = with_tls(SpanExporter::builder().with_tonic().with_endpoint(endpoint), endpoint).build()?;
+        let queue = BatchConfigBuilder::default().with_max_queue_size(spans::QUEUE).build();
+        let mut processor = BatchSpanProcessor::builder(spans::Counted(exporter)).with_batch_config(queue).build();
+        processor.set_resource(&resource);
+        spans::record(Box::new(processor), SERVICE, settings.trace_ratio);
         let metrics = with_tls(MetricExporter::builder().with_tonic().with_endpoint(endpoint), endpoint).build()?;
         let interval = Duration::from_millis(settings.metrics_interval_ms);
         let meter = SdkMeterProvider::builder()
@@ -183,17 +179,17 @@ impl Telemetry {
             .with_resource(resource)
             .build();
         counts.register(&opentelemetry::metrics::MeterProvider::meter(&meter, SERVICE));
-        Ok(Self { tracer: Some(tracer), meter: Some(meter) })
+        Ok(Self { meter: Some(meter) })
     }
 
     /// Sends what is left, within [`LAST_EXPORT`].
     pub async fn stop(self) {
-        let Self { tracer: Some(tracer), meter: Some(meter) } = self else { return };
+        let Self { meter: Some(meter) } = self else { return };
         // On a thread of its own: it blocks, and the exporters need the runtime's worker, of which there may be one.
         let sending = tokio::task::spawn_blocking(move || {
             // What could not be sent, the exporters log themselves.
             let _ = meter.shutdown_with_timeout(LAST_EXPORT);
-            let _ = tracer.shutdown_with_timeout(LAST_EXPORT);
+            let _ = spans::stop(LAST_EXPORT);
         });
         // The time-outs above don't hold for a collector that is connected and silent.
         if timeout(LAST_EXPORT, sending).await.is_err() {

@@ -254,7 +254,8 @@ fn run(steps: Vec<Step>) {
                         Body::Reacted { target: target(back), emoji: Emoji::parse("x", 64).unwrap(), on }
                     }
                 };
-                let draft = Draft { user: user(by), key: Key::parse(&format!("key-{key}")).unwrap(), body };
+                let draft =
+                    Draft { user: user(by), key: Key::parse(&format!("key-{key}")).unwrap(), body, trace: None };
                 // Twice: the second time is a retry, which every answer must bear.
                 for _ in 0..2 {
                     let answer = now(store.append(&room, draft.clone()));

@@ -151,7 +151,7 @@ fn user() -> User {
 
 fn draft(key: &str) -> Draft {
     let body = Body::Message { text: Text::Kept(key.into()), reply_to: None };
-    Draft { user: user(), key: Key::parse(key).unwrap(), body }
+    Draft { user: user(), key: Key::parse(key).unwrap(), body, trace: None }
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,7 +326,7 @@ async fn somebody_far_behind_in_large_messages_is_not_cut_off_for_what_they_miss
     let large = "x".repeat(150_000);
     for number in 1..=14 {
         let body = Body::Message { text: Text::Kept(large.as_str().into()), reply_to: None };
-        let draft = Draft { user: user(), key: Key::parse(&format!("k{number}")).unwrap(), body };
+        let draft = Draft { user: user(), key: Key::parse(&format!("k{number}")).unwrap(), body, trace: None };
         world.other.append(&room, draft).await.expect("the other instance has no faults");
         stays.read_until("a reader keeps up", |client| client.last() == number).await;
     }

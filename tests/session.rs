@@ -66,7 +66,7 @@ impl Driver {
 
     fn write(&mut self, room: &str) -> Vec<Action> {
         let body = Body::Message { text: Text::Kept("hi".into()), reply_to: None };
-        self.send(Request::Write { room: room_id(room), key: Key::parse("k").unwrap(), body })
+        self.send(Request::Write { room: room_id(room), key: Key::parse("k").unwrap(), body, trace: None })
     }
 
     fn tick_at(&mut self, now: u64) -> Vec<Action> {

@@ -1,115 +1,25 @@
 //! Traces and metrics, as a collector on loopback receives them from the program, and collectors that are no good.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
+#[path = "common/collector.rs"]
+mod collector;
 #[path = "common/served.rs"]
 mod served;
 #[path = "common/tls.rs"]
 mod tls;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderMap, HeaderValue};
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use collector::{Collector, Export};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
-use prost::Message as _;
-use serde_json::json;
-use served::{PATIENCE, Served};
+use serde_json::{Value, json};
+use served::Served;
 use tls::Tls;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
-
-/// The length and the flag in front of a message of gRPC.
-const GRPC_PREFIX_BYTES: usize = 5;
-
-/// What arrives at a time.
-#[derive(Debug)]
-enum Export {
-    Traces(ExportTraceServiceRequest),
-    Metrics(ExportMetricsServiceRequest),
-}
-
-/// A collector of OTLP over gRPC.
-struct Collector {
-    port: u16,
-    exports: mpsc::Receiver<Export>,
-}
-
-impl Collector {
-    async fn start() -> Self {
-        Self::behind(None).await
-    }
-
-    async fn behind(tls: Option<&Tls>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (to, exports) = mpsc::channel(1_000);
-        let acceptor = tls.map(|tls| tls.acceptor.clone());
-        tokio::spawn(async move {
-            loop {
-                let (tcp, _) = listener.accept().await.unwrap();
-                let (to, acceptor) = (to.clone(), acceptor.clone());
-                tokio::spawn(async move {
-                    match acceptor {
-                        None => collect(tcp, to).await,
-                        Some(acceptor) => {
-                            if let Ok(tls) = acceptor.accept(tcp).await {
-                                collect(tls, to).await;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        Self { port, exports }
-    }
-
-    /// Takes exports until what came shows what is looked for.
-    async fn receive(&mut self, what: &str, mut shows: impl FnMut(&Export) -> bool) {
-        let receiving = async { while !shows(&self.exports.recv().await.expect("the collector runs")) {} };
-        timeout(PATIENCE, receiving).await.expect(what);
-    }
-}
-
-async fn collect(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, to: mpsc::Sender<Export>) {
-    let service = service_fn(move |request: Request<Incoming>| take(request, to.clone()));
-    // How a connection ends is the exporter's business.
-    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
-}
-
-/// Answers one call as gRPC does: an empty message, and the status behind it.
-async fn take(
-    request: Request<Incoming>,
-    to: mpsc::Sender<Export>,
-) -> Result<Response<impl hyper::body::Body<Data = Bytes, Error = Infallible>>, Infallible> {
-    let path = request.uri().path().to_owned();
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let message = &body[GRPC_PREFIX_BYTES..];
-    let export = match path.as_str() {
-        "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
-            Export::Traces(ExportTraceServiceRequest::decode(message).unwrap())
-        }
-        "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
-            Export::Metrics(ExportMetricsServiceRequest::decode(message).unwrap())
-        }
-        other => panic!("an unexpected call: {other}"),
-    };
-    to.send(export).await.unwrap();
-    let status = HeaderMap::from_iter([("grpc-status".parse().unwrap(), HeaderValue::from_static("0"))]);
-    let body = Full::new(Bytes::from_static(&[0; GRPC_PREFIX_BYTES])).with_trailers(async { Some(Ok(status)) });
-    Ok(Response::builder().header("content-type", "application/grpc").body(body).unwrap())
-}
+use tokio::time::Instant;
 
 /// Attributes whose value is a text.
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
@@ -154,6 +64,9 @@ fn settings(endpoint: &str) -> Vec<(&str, &str)> {
         ("CONFAB__TELEMETRY__OTLP_ENDPOINT", endpoint),
         ("CONFAB__TELEMETRY__TRACE_RATIO", "1"),
         ("CONFAB__TELEMETRY__METRICS_INTERVAL_MS", "100"),
+        ("CONFAB__LIMITS__SENDS_PER_SECOND", "1000000"),
+        ("CONFAB__LIMITS__SEND_BURST", "1000000"),
+        ("CONFAB__LIMITS__COMMANDS_PER_SECOND", "1000000"),
         ("OTEL_BSP_SCHEDULE_DELAY", "100"),
         // As on one core: nothing that waits may hold up what it waits for.
         ("TOKIO_WORKER_THREADS", "1"),
@@ -162,8 +75,8 @@ fn settings(endpoint: &str) -> Vec<(&str, &str)> {
 
 /// Whether it holds the span of a request for a WebSocket to this service.
 fn shows_the_upgrade(export: &Export) -> bool {
-    spans(export, "request").iter().any(|[request, service]| {
-        request.get("path").is_some_and(|path| path == "/ws")
+    spans(export, "handshake").iter().any(|[request, service]| {
+        request.get("http.route").is_some_and(|route| route == "/ws")
             && service.get("service.name").is_some_and(|name| name == "confab")
             && service.get("service.instance.id").is_some_and(|instance| instance == "test-1")
     })
@@ -222,8 +135,32 @@ async fn a_collector_behind_tls_is_reached_where_its_certificate_can_be_trusted(
     collector.receive("a trace of the upgrade", shows_the_upgrade).await;
 }
 
+/// Answers everything with what is no HTTP/2.
+async fn garbage() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move { while tcp.write_all(b"\0\xff garbage \r\n\r\n").await.is_ok() {} });
+        }
+    });
+    port
+}
+
+/// What exporters and what carries them have logged, by place in the code.
+fn lines_about_exports(log: &[String]) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    for line in log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
+        if line["target"].as_str().unwrap().starts_with("opentelemetry") {
+            *lines.entry(line["message"].to_string()).or_default() += 1;
+        }
+    }
+    lines
+}
+
 #[tokio::test]
-async fn a_collector_that_is_away_silent_or_not_trusted_hinders_nobody() {
+async fn a_collector_that_is_away_silent_wrong_or_not_trusted_hinders_nobody_and_is_logged_once() {
     let away = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let untrusted = Collector::behind(Some(&Tls::new(&["h2"]))).await;
@@ -231,15 +168,22 @@ async fn a_collector_that_is_away_silent_or_not_trusted_hinders_nobody() {
         format!("http://{away}"),
         format!("http://{}", silent.local_addr().unwrap()),
         format!("https://localhost:{}", untrusted.port),
+        format!("http://127.0.0.1:{}", garbage().await),
     ] {
         let mut served = Served::start(&settings(&endpoint));
         let mut client = served.sign_in().await;
         client.ask(json!({"type": "join", "id": 1, "room": "tea"})).await;
-        client.ask(json!({"type": "send", "id": 2, "room": "tea", "key": "k", "text": "hi"})).await;
+        // Each is some ten spans, and several times what the queue holds.
+        for id in 2..600 {
+            client.ask(json!({"type": "send", "id": id, "room": "tea", "key": id.to_string(), "text": "hi"})).await;
+        }
         drop(client);
         served.signal("TERM");
-        let ended = tokio::task::spawn_blocking(move || served.exit_code()).await;
-        assert_eq!(ended.unwrap(), Some(0), "{endpoint}");
+        let ended = tokio::task::spawn_blocking(move || (served.exit_code(), served.log())).await;
+        let (code, log) = ended.unwrap();
+        assert_eq!(code, Some(0), "{endpoint}");
+        let lines = lines_about_exports(&log);
+        assert!(lines.values().all(|count| *count == 1), "{endpoint}: {lines:?}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::chain::Decimal;
-use super::{Chain, Digest, Emoji, Key, Millis, Position, TextSha, User};
+use super::{Chain, Digest, Emoji, Key, Millis, Position, TextSha, Trace, User};
 
 /// What an entry is, without what it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -178,6 +178,8 @@ pub struct Draft {
     pub key: Key,
     /// What it says.
     pub body: Body,
+    /// Where it stands in a trace. Goes with its publication and is no part of the entry.
+    pub trace: Option<Trace>,
 }
 
 /// One entry of a room's log.
@@ -204,7 +206,7 @@ impl Entry {
     /// log is the start chain).
     #[must_use]
     pub fn number(draft: Draft, last: u64, prev: Chain, at: Millis) -> Self {
-        let Draft { user, key, body } = draft;
+        let Draft { user, key, body, trace: _ } = draft;
         let offset = last + 1;
         let chain = prev.next(offset, at, &body.digest(&user, &key));
         Self { offset, prev, chain, at, user, key, body }

@@ -7,11 +7,13 @@ mod chain;
 mod entry;
 mod limits;
 mod names;
+mod trace;
 
 pub use chain::{Chain, Digest, Position, Since, TextSha};
 pub use entry::{Body, Draft, Entry, Kind, Text, Withdrawal};
 pub use limits::Limits;
 pub use names::{Emoji, Invalid, Key, RoomId, User, UserId, UserName, check_text};
+pub use trace::Trace;
 
 /// Unix time in milliseconds, or a span of milliseconds where a name says so.
 pub type Millis = u64;

@@ -12,7 +12,7 @@ pub mod socketio;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::domain::{Body, Entry, Invalid, Key, Limits, Millis, Position, RoomId, Since, User, UserName};
+use crate::domain::{Body, Entry, Invalid, Key, Limits, Millis, Position, RoomId, Since, Trace, User, UserName};
 
 /// What a client sent can't be a packet of its protocol, and why: the connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,8 @@ pub enum Request {
         key: Key,
         /// What.
         body: Body,
+        /// Where the client says that it stands in a trace.
+        trace: Option<Trace>,
     },
     /// An older page.
     History {

@@ -7,9 +7,13 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
+use super::traces::Mark;
 use crate::domain::UserName;
 use crate::protocol::{Goaway, socketio};
 use crate::store::Durability;
+
+/// Sampled entries that are followed in one queue at a time.
+const MARKS: usize = 64;
 
 /// One socket's queue. Pushing never waits: a reader that falls behind by the limit is marked, its queue dropped, and
 /// the socket task closes it.
@@ -36,6 +40,8 @@ struct Queue {
     frames: VecDeque<Bytes>,
     bytes: usize,
     notes: Vec<Note>,
+    /// Sampled entries, each with how many frames are written before its own is.
+    marks: Vec<(usize, Mark)>,
     overflowed: bool,
     drained: Vec<Waker>,
 }
@@ -60,6 +66,8 @@ pub struct Taken {
     pub frames: Vec<Bytes>,
     /// Notes, in order among themselves.
     pub notes: Vec<Note>,
+    /// The sampled entries among the frames.
+    pub marks: Vec<Mark>,
     /// The reader was too slow; nothing else will come.
     pub overflowed: bool,
 }
@@ -101,12 +109,24 @@ impl Mailbox {
         if queue.bytes > self.limit {
             queue.overflowed = true;
             queue.frames = VecDeque::new();
+            queue.marks = Vec::new();
             queue.wake_drained();
         } else {
             queue.frames.push_back(frame);
         }
         drop(queue);
         self.reader.wake();
+    }
+
+    /// The event that was added last is of a sampled entry, which is followed to the socket.
+    pub fn mark(&self, mark: Mark) {
+        let mut queue = self.lock();
+        match queue.frames.len().checked_sub(1) {
+            Some(before) if queue.marks.len() < MARKS => queue.marks.push((before, mark)),
+            Some(_) => {}
+            // The reader was faster.
+            None => mark.written(1),
+        }
     }
 
     /// Adds a note.
@@ -138,6 +158,7 @@ impl Mailbox {
             taken.frames.extend(queue.frames.pop_front());
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
+        queue.take_marks(taken);
         if bytes > 0 {
             queue.wake_drained();
         }
@@ -161,6 +182,23 @@ impl Mailbox {
 }
 
 impl Queue {
+    /// Takes the marks of the frames that were taken.
+    fn take_marks(&mut self, Taken { frames, marks, .. }: &mut Taken) {
+        if self.marks.is_empty() {
+            return;
+        }
+        self.marks.retain_mut(|(before, mark)| match before.checked_sub(frames.len()) {
+            Some(left) => {
+                *before = left;
+                true
+            }
+            None => {
+                marks.push(*mark);
+                false
+            }
+        });
+    }
+
     fn wake_drained(&mut self) {
         self.drained.drain(..).for_each(Waker::wake);
     }

@@ -15,6 +15,7 @@ mod push;
 mod room;
 pub mod roster;
 pub mod tail;
+mod traces;
 
 use std::collections::{HashMap, HashSet};
 use std::future::poll_fn;
@@ -31,6 +32,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use crate::domain::{Draft, Entry, Limits, Millis, RoomId, Since, User, UserId};
 use crate::protocol::socketio::{Place, Purpose};
 use crate::protocol::{Code, CommandId, Event, Goaway, Refused};
+use crate::spans::{Name, Span};
 use crate::store::{
     After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, PageSize, Pending, PresenceChange,
     Publication, RecordId, Store, StoreError, Stored,
@@ -260,9 +262,20 @@ impl Rooms {
         }
     }
 
-    /// Appends; see [`Store::append`].
-    pub fn write(&self, room: &RoomId, draft: Draft) -> Pending<Stored, AppendError> {
-        self.store.append(room, draft)
+    /// Appends; see [`Store::append`]. A draft that stands in a trace is sampled: the append is a span of it.
+    pub fn write(&self, room: &RoomId, mut draft: Draft) -> Pending<Stored, AppendError> {
+        let Some(trace) = draft.trace else { return self.store.append(room, draft) };
+        let mut span = Span::below(Name::Append, trace);
+        draft.trace = Some(span.trace());
+        let appending = self.store.append(room, draft);
+        let ended = move |result: Result<Stored, AppendError>| {
+            match &result {
+                Ok(stored) => span.word("confab.durability", stored.durability.as_str()),
+                Err(error) => span.fail(error.as_str()),
+            }
+            result
+        };
+        appending.map(ended).boxed()
     }
 
     /// Keeps a record for as long as a Socket.IO client may take to come back; see [`Store::keep`].
@@ -519,6 +532,7 @@ impl Rooms {
                 Some(Publication::Announcement(_, Announcement::Read { user, offset, origin })) => {
                     state.read(&room.id, &user, offset, origin);
                 }
+                Some(Publication::Announcement(_, Announcement::Traced(traced))) => state.expected.add(traced),
                 Some(Publication::Interrupted | Publication::Reachable(_) | Publication::Durability(_)) | None => {}
             }
         }

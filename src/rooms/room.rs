@@ -10,6 +10,7 @@ use super::Mailbox;
 use super::push::{Encode, Entries, NewStart, Presence, Push};
 use super::roster::{Announcement, Announcer, Roster, Told};
 use super::tail::{Doubt, Splice, Tail};
+use super::traces::Expected;
 use crate::domain::{Entry, Millis, Position, RoomId, User, UserId};
 use crate::protocol::{Event, MemberView};
 use crate::store::{Members, Page, PresenceChange, Publication, Reset, cost};
@@ -49,6 +50,7 @@ impl Room {
             catch_ups: 0,
             healing: Healing::Idle,
             healed_at: None,
+            expected: Expected::default(),
         };
         Arc::new(Self { id, state: Mutex::new(state), changed: Notify::new() })
     }
@@ -86,6 +88,8 @@ pub struct State {
     pub healing: Healing,
     /// When that was last done because of a doubt, not a gap.
     pub healed_at: Option<Millis>,
+    /// Sampled entries that are about to come.
+    pub expected: Expected,
 }
 
 /// Whether a room's publications come in.
@@ -208,8 +212,12 @@ impl State {
     /// Takes entries in, in order, and delivers what follows. Returns what else has to be done.
     pub fn take(&mut self, room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Doubt {
         let (deliver, doubt) = self.tail.take(entries);
+        let sampled = self.expected.begin(&deliver);
         if !self.live.is_empty() {
             self.push_to_all(&Entries { room, entries: &deliver });
+        }
+        if let Some(sampled) = sampled {
+            sampled.end(&self.live);
         }
         doubt
     }

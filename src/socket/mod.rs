@@ -14,6 +14,7 @@ mod client;
 #[cfg(feature = "conformance")]
 mod echo;
 mod exchange;
+mod followed;
 mod in_flight;
 mod link;
 mod native;
@@ -39,7 +40,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::clock::Clock;
-use crate::domain::{Limits, Millis};
+use crate::domain::{Limits, Millis, Trace};
 use crate::meter::Budget;
 use crate::protocol::socketio::{Seal, Style};
 use crate::protocol::{Close, Goaway};
@@ -196,6 +197,8 @@ struct Socket<C: Client> {
     flush_by: Option<Millis>,
     /// The connection ends, at the latest then.
     end_by: Option<Millis>,
+    /// Where its handshake stands in a trace.
+    trace: Option<Trace>,
 }
 
 /// Memory that a turn needs and the next one, of any socket, can use again.
@@ -213,10 +216,11 @@ thread_local! {
 }
 
 /// Serves one client of the native protocol until its connection has ended.
-pub async fn serve(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>) {
+pub async fn serve(hub: Arc<Hub>, tcp: TcpStream, behind: Vec<u8>, trace: Option<Trace>) {
     let rules = &hub.rules;
     let wire = Wire::new(tcp, behind, &rules.budget, rules.limits.frame_bytes, hub.clock);
-    Socket::new(hub, wire, Dialect::Native, Native::new).await;
+    let native = |hub, mailbox, reachable, now| Native::new(hub, mailbox, trace, reachable, now);
+    Socket::new(hub, wire, Dialect::Native, trace, native).await;
 }
 
 /// What an Engine.IO session is for.
@@ -254,20 +258,20 @@ impl App {
 }
 
 /// Serves one Engine.IO session until it has ended.
-async fn serve_session(hub: Arc<Hub>, app: App, carrier: Carrier, sid: String) {
+async fn serve_session(hub: Arc<Hub>, app: App, carrier: Carrier, sid: String, trace: Option<Trace>) {
     let style = Arc::clone(&hub.style);
     let dialect = Dialect::Socketio(Arc::clone(&style));
     let may_upgrade = matches!(carrier, Carrier::Polling(_));
     match app {
         App::Tutorial => {
-            Socket::new(hub, carrier, dialect, |hub, mailbox, reachable, now| {
+            Socket::new(hub, carrier, dialect, trace, |hub, mailbox, reachable, now| {
                 Socketio::new(hub, mailbox, style, &sid, may_upgrade, reachable, now)
             })
             .await;
         }
         #[cfg(feature = "conformance")]
         App::Echo | App::Suite => {
-            Socket::new(hub, carrier, dialect, |hub, mailbox, _, now| {
+            Socket::new(hub, carrier, dialect, trace, |hub, mailbox, _, now| {
                 suite::Suite::new(hub, mailbox, app, &sid, may_upgrade, now)
             })
             .await;
@@ -276,9 +280,9 @@ async fn serve_session(hub: Arc<Hub>, app: App, carrier: Carrier, sid: String) {
 }
 
 /// Serves one Socket.IO client over its WebSocket until its connection has ended.
-pub async fn serve_socketio(hub: Arc<Hub>, app: App, tcp: TcpStream, behind: Vec<u8>) {
+pub async fn serve_socketio(hub: Arc<Hub>, app: App, tcp: TcpStream, behind: Vec<u8>, trace: Option<Trace>) {
     let wire = Wire::new(tcp, behind, &hub.rules.budget, app.message_bytes(&hub), hub.clock);
-    serve_session(hub, app, Carrier::WebSocket(wire), new_sid()).await;
+    serve_session(hub, app, Carrier::WebSocket(wire), new_sid(), trace).await;
 }
 
 impl<C: Client> Future for Socket<C> {
@@ -300,6 +304,7 @@ impl<C: Client> Socket<C> {
         hub: Arc<Hub>,
         link: C::Link,
         dialect: Dialect,
+        trace: Option<Trace>,
         client: impl FnOnce(Arc<Hub>, Arc<Mailbox>, bool, Millis) -> C,
     ) -> Self {
         let mailbox = Mailbox::new(rand::random(), dialect, hub.rules.limits.outbox_bytes);
@@ -311,7 +316,7 @@ impl<C: Client> Socket<C> {
         let client = client(Arc::clone(&hub), Arc::clone(&mailbox), reachable, hub.clock.now());
         let wakes_at = Millis::MAX;
         let timer = Box::pin(sleep_until(hub.clock.instant(wakes_at)));
-        Self { hub, link, client, mailbox, timer, wakes_at, flush_by: None, end_by: None }
+        Self { hub, link, client, mailbox, timer, wakes_at, flush_by: None, end_by: None, trace }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
@@ -339,7 +344,12 @@ impl<C: Client> Socket<C> {
         if self.end_by.is_some() {
             return Poll::Ready(());
         }
-        tracing::error!("a client's task has panicked; its socket is closed with 1011");
+        tracing::error!(
+            trace_id = self.trace.map(followed::trace_id),
+            span_id = self.trace.map(followed::span_id),
+            trace_sampled = self.trace.map(Trace::is_sampled),
+            "a client's task has panicked; its socket is closed with 1011"
+        );
         self.close(Close::Internal, None);
         self.set_timer(cx);
         cx.waker().wake_by_ref();
@@ -465,9 +475,12 @@ impl<C: Client> Socket<C> {
                     self.hub.counts.delivered(taken.frames.len());
                     if self.link.send(&taken.frames, frame).is_err() {
                         self.end();
+                    } else {
+                        taken.marks.iter().for_each(|mark| mark.written(taken.frames.len()));
                     }
                 }
                 taken.frames.clear();
+                taken.marks.clear();
                 frame.shrink_to(SCRATCH_BYTES);
             }
         }

@@ -10,12 +10,13 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::client::Client;
+use super::followed::Followed;
 use super::in_flight::InFlight;
 use super::link::Incoming;
 use super::outcome::{Outcome, sent, unanswered_write};
 use super::wire::Wire;
 use super::{ANSWER_WITHIN, Hub};
-use crate::domain::{Draft, Millis, RoomId, User, UserName};
+use crate::domain::{Draft, Kind, Millis, RoomId, Trace, User, UserName};
 use crate::protocol::{Close, Code, CommandId, Event, Refused, Token, native};
 use crate::rooms::{Answer, Departure, JoinRequest, Mailbox, Note};
 use crate::session::{Action, Join, JoinEnd, Session};
@@ -31,13 +32,15 @@ pub struct Native {
     /// Commands that wait for the store. Most sockets never have one: the embedded store answers at once.
     in_flight: InFlight<Outcome>,
     closing: Option<(Close, Option<Millis>)>,
+    /// Where its handshake stands in a trace.
+    trace: Option<Trace>,
 }
 
 impl Native {
     /// A client that has just connected.
-    pub fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>, reachable: bool, now: Millis) -> Self {
+    pub fn new(hub: Arc<Hub>, mailbox: Arc<Mailbox>, trace: Option<Trace>, reachable: bool, now: Millis) -> Self {
         let session = Session::new(Arc::clone(&hub.rules.limits), hub.rules.timing_of_one(), reachable, now);
-        Self { hub, session, mailbox, in_flight: InFlight::new(), closing: None }
+        Self { hub, session, mailbox, in_flight: InFlight::new(), closing: None, trace }
     }
 
     fn carry_out(&mut self, actions: &mut Vec<Action>, now: Millis) {
@@ -56,8 +59,13 @@ impl Native {
                 }
                 Action::Write { id, room, draft } => self.append(id, room, draft),
                 Action::History { id, room, before, limit } => {
+                    let followed = Followed::begin("history", None, self.trace);
                     let page = self.hub.rooms.history(id, &room, before, limit);
-                    self.start(page.map(Outcome::Reply).boxed());
+                    let read = page.map(|event| {
+                        followed.end(refused(&event));
+                        Outcome::Reply(event)
+                    });
+                    self.start(read.boxed());
                 }
                 Action::Typing { room } => {
                     if let Some(user) = self.session.user() {
@@ -134,21 +142,32 @@ impl Native {
             may_create: if may_create { Ok(()) } else { Err(self.session.new_room_retry_ms(now)) },
             answer: Answer::Native,
         };
+        let followed = Followed::begin("join", None, self.trace);
         let joining = self.hub.rooms.join(&self.mailbox, user, request);
-        self.start(joining.map(move |result| Outcome::Joined { room, may_create, result }).boxed());
+        let joined = joining.map(move |result| {
+            followed.end(result.as_ref().err().map(|refused| refused.code));
+            Outcome::Joined { room, may_create, result }
+        });
+        self.start(joined.boxed());
     }
 
-    fn append(&mut self, id: Option<CommandId>, room: RoomId, draft: Draft) {
+    fn append(&mut self, id: Option<CommandId>, room: RoomId, mut draft: Draft) {
+        let followed = Followed::begin(name_of(draft.body.kind()), draft.trace, self.trace);
+        draft.trace = followed.trace();
         let mut appending = self.hub.rooms.write(&room, draft);
         // The embedded store answers at once, and then there is nothing to wait for.
         if let Poll::Ready(result) = appending.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            return self.reply(&sent(id, room, result));
+            let answer = sent(id, room, result);
+            followed.end(refused(&answer));
+            return self.reply(&answer);
         }
         let answer = timeout(ANSWER_WITHIN, appending).map(move |result| {
-            Outcome::Reply(match result {
+            let answer = match result {
                 Ok(result) => sent(id, room, result),
                 Err(_) => Event::Error(unanswered_write(id)),
-            })
+            };
+            followed.end(refused(&answer));
+            Outcome::Reply(answer)
         });
         self.wait_for(answer.boxed());
     }
@@ -188,6 +207,24 @@ impl Native {
         let mut line = Vec::with_capacity(REPLY_BYTES);
         native::encode(event, &mut line);
         self.mailbox.push(Bytes::from(line));
+    }
+}
+
+/// The code of a refusal.
+fn refused(answer: &Event) -> Option<Code> {
+    match answer {
+        Event::Error(refused) => Some(refused.code),
+        _ => None,
+    }
+}
+
+/// The command that makes an entry of a kind.
+const fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Message => "send",
+        Kind::Edited => "edit",
+        Kind::Deleted => "delete",
+        Kind::Reacted => "react",
     }
 }
 

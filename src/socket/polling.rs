@@ -33,7 +33,7 @@ pub fn open(hub: &Arc<Hub>, app: App, seat: impl Send + 'static) -> Arc<Exchange
     hub.exchanges.insert(&sid, &exchange);
     let carrier = Carrier::Polling(Arc::clone(&exchange));
     let listed = Listed { hub: Arc::clone(hub), exchange: Arc::clone(&exchange), sid: sid.clone() };
-    let session = serve_session(Arc::clone(hub), app, carrier, sid);
+    let session = serve_session(Arc::clone(hub), app, carrier, sid, None);
     let ended = hub.end.clone();
     hub.tasks.spawn(async move {
         tokio::select! {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::carrier::Carrier;
 use super::client::Client;
+use super::followed::Followed;
 use super::in_flight::InFlight;
 use super::link::Incoming;
 use super::outcome::{unanswered_write, write_refused};
@@ -241,14 +242,16 @@ impl Socketio {
         // These clients have no keys and never retry by themselves, so any new key will do.
         let Ok(key) = Key::parse(&new_sid()) else { return };
         let body = Body::Message { text: Text::Kept(text), reply_to: None };
-        let appending = self.hub.rooms.write(room, Draft { user, key, body });
+        let followed = Followed::begin("message", None, None);
+        let appending = self.hub.rooms.write(room, Draft { user, key, body, trace: followed.trace() });
         let written = timeout(ANSWER_WITHIN, appending).map(move |result| {
             let result = match result {
                 Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(write_refused(None, error).message),
-                Err(_) => Err(unanswered_write(None).message),
+                Ok(Err(error)) => Err(write_refused(None, error)),
+                Err(_) => Err(unanswered_write(None)),
             };
-            Outcome::Written(ack, result)
+            followed.end(result.as_ref().err().map(|refused| refused.code));
+            Outcome::Written(ack, result.map_err(|refused| refused.message))
         });
         self.start(written.boxed());
     }

@@ -28,8 +28,9 @@ pub mod redis;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use tokio::time::Instant;
 
-use crate::domain::{Body, Draft, Entry, Key, Millis, Position, RoomId, Since, Text, User, UserId};
+use crate::domain::{Body, Draft, Entry, Key, Millis, Position, RoomId, Since, Text, Trace, User, UserId};
 
 /// The answer to come of a call to the store.
 pub type Pending<T, E = StoreError> = BoxFuture<'static, Result<T, E>>;
@@ -50,6 +51,10 @@ pub trait Store: Send + Sync + 'static {
     /// ([`Stored::duplicate`], or [`Refusal::KeyConflict`] where the content differs) → the sender's rate → the target
     /// of an edit, deletion or reaction → room for it → offset and chain → trim → publish to every subscribed
     /// instance. A refusal stores nothing and changes nothing: it doesn't count for the rate either.
+    ///
+    /// A draft that stands in a trace is announced by [`Announcement::Traced`] right before its publication; where the
+    /// append is refused or a repetition, that may be all that comes. An instance that doesn't hear it loses nothing but the
+    /// trace.
     ///
     /// The content that a key is compared by is the [`Body`], nothing else. A key answers only for
     /// the log it belongs to: a log that was lost takes its keys with it.
@@ -167,6 +172,29 @@ pub enum Announcement {
         /// The socket that said so, which isn't told again. Random, so unique over all instances.
         origin: u64,
     },
+    /// The entry that is about to follow belongs to a trace that is sampled.
+    Traced(Traced),
+}
+
+/// The place in a trace of an entry that is published after this, if it is: the append may still be refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    /// Whose entry.
+    pub user: UserId,
+    /// Under which key.
+    pub key: Key,
+    /// Where it stands.
+    pub trace: Trace,
+    /// When this came in here.
+    pub at: Instant,
+}
+
+impl Traced {
+    /// Of a draft that is about to be appended.
+    #[must_use]
+    pub fn now(draft: &Draft, trace: Trace) -> Self {
+        Self { user: draft.user.id.clone(), key: draft.key.clone(), trace, at: Instant::now() }
+    }
 }
 
 /// A change of who is in a room, over all instances.
@@ -342,6 +370,23 @@ pub enum AppendError {
     /// The outcome is not known, or stored and not replicated: retry with the same key.
     #[error(transparent)]
     Unknown(#[from] StoreError),
+}
+
+impl AppendError {
+    /// What it is, in a word.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Refused(Refusal::RateLimited { .. }) => "rate_limited",
+            Self::Refused(Refusal::KeyConflict { .. }) => "key_conflict",
+            Self::Refused(Refusal::NotFound) => "not_found",
+            Self::Refused(Refusal::Forbidden) => "forbidden",
+            Self::Refused(Refusal::Overloaded { .. }) | Self::Unknown(StoreError::Overloaded { .. }) => "overloaded",
+            Self::Unknown(StoreError::Unavailable { .. }) => "unavailable",
+            Self::Unknown(StoreError::Unconfirmed { .. }) => "unconfirmed",
+            Self::Unknown(StoreError::Corrupt) => "internal",
+        }
+    }
 }
 
 /// A refusal by the store's rules.

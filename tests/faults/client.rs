@@ -178,6 +178,7 @@ impl Client {
             user: self.user.clone(),
             key: Key::parse(&key).unwrap(),
             body: Body::Message { text: Text::Kept(text.into()), reply_to: None },
+            trace: None,
         };
         let writing = connection.instance.rooms.write(&RoomId::parse(room, 128).unwrap(), draft);
         // An answer takes a while, so some sockets die between the append and its acknowledgement.

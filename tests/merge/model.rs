@@ -148,7 +148,7 @@ impl Log {
 fn draft(body: Body) -> Draft {
     let id = UserId::parse("u").expect("an id");
     let name = UserName::parse("Ada", 64).expect("a name");
-    Draft { user: User { id, name }, key: Key::parse("k").expect("a key"), body }
+    Draft { user: User { id, name }, key: Key::parse("k").expect("a key"), body, trace: None }
 }
 
 fn message() -> Body {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use confab::domain::{
-    Body, Chain, Emoji, Entry, Key, Limits, MAX_OFFSET, Position, RoomId, Since, Text, User, UserId, UserName,
+    Body, Chain, Emoji, Entry, Key, Limits, MAX_OFFSET, Position, RoomId, Since, Text, Trace, User, UserId, UserName,
     Withdrawal,
 };
 use confab::protocol::{Code, Command, Event, Goaway, MemberView, Refused, Request, Token};
@@ -44,7 +44,7 @@ fn entry(offset: u64, body: Body) -> Arc<Entry> {
 /// Name of the golden file, and the command.
 pub fn commands() -> Vec<(&'static str, Command)> {
     let command = |request| Command { id: Some(7), request };
-    let write = |body| command(Request::Write { room: room(), key: key("0b8e7a52"), body });
+    let write = |body| command(Request::Write { room: room(), key: key("0b8e7a52"), body, trace: None });
     let since = Since { offset: 41, chain: Some(at(41).chain) };
     vec![
         ("hello", command(Request::Hello { name: user("u", "Ada").name, token: None })),
@@ -61,6 +61,11 @@ pub fn commands() -> Vec<(&'static str, Command)> {
         ("leave", command(Request::Leave { room: room() })),
         ("send", write(Body::Message { text: kept("hi"), reply_to: None })),
         ("send-reply", write(Body::Message { text: kept("two\nlines \"quoted\" 🍵"), reply_to: Some(12) })),
+        ("send-traced", {
+            let trace = Trace::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+            let body = Body::Message { text: kept("hi"), reply_to: None };
+            command(Request::Write { room: room(), key: key("0b8e7a52"), body, trace })
+        }),
         ("edit", write(Body::Edited { target: 45, text: kept("hello") })),
         ("delete", write(Body::Deleted { target: 45 })),
         ("react", write(Body::Reacted { target: 45, emoji: Emoji::parse("👍", 64).unwrap(), on: true })),
@@ -215,6 +220,16 @@ fn any_body(text: impl Strategy<Value = Text> + Clone) -> impl Strategy<Value = 
     ]
 }
 
+/// Only messages carry a place in a trace.
+fn traced(body: &Body, trace: Option<Trace>) -> Option<Trace> {
+    trace.filter(|_| matches!(body, Body::Message { .. }))
+}
+
+fn any_trace() -> impl Strategy<Value = Option<Trace>> {
+    prop::option::of((1..=u128::MAX, 1..=u64::MAX, any::<bool>()))
+        .prop_map(|trace| trace.and_then(|(id, span, sampled)| Trace::new(id, span, sampled)))
+}
+
 pub fn any_command() -> impl Strategy<Value = Command> {
     let since = prop::option::of((0..=MAX_OFFSET, any::<Option<u64>>()))
         .prop_map(|since| since.map(|(offset, chain)| Since { offset, chain: chain.map(Chain::from_bits) }));
@@ -225,11 +240,8 @@ pub fn any_command() -> impl Strategy<Value = Command> {
         }),
         (any_room(), since, 1usize..=200).prop_map(|(room, since, limit)| Request::Join { room, since, limit }),
         any_room().prop_map(|room| Request::Leave { room }),
-        (any_room(), any_key(), any_body(any_text().boxed())).prop_map(|(room, key, body)| Request::Write {
-            room,
-            key,
-            body
-        }),
+        (any_room(), any_key(), any_body(any_text().boxed()), any_trace())
+            .prop_map(|(room, key, body, trace)| Request::Write { room, key, trace: traced(&body, trace), body }),
         (any_room(), prop::option::of(0..=MAX_OFFSET), 1usize..=200)
             .prop_map(|(room, before, limit)| Request::History { room, before, limit }),
         any_room().prop_map(|room| Request::Typing { room }),

@@ -28,7 +28,7 @@ pub fn command_json(command: &Command) -> Value {
             object
         }
         Request::Leave { room } => json!({"type": "leave", "room": room.as_str()}),
-        Request::Write { room, key, body } => {
+        Request::Write { room, key, body, trace } => {
             let mut object = match body {
                 Body::Message { text, reply_to } => {
                     let mut object = json!({"type": "send", "text": kept(text)});
@@ -45,6 +45,9 @@ pub fn command_json(command: &Command) -> Value {
             };
             object["room"] = room.as_str().into();
             object["key"] = key.as_str().into();
+            if let Some(trace) = trace {
+                object["traceparent"] = trace.to_string().into();
+            }
             object
         }
         Request::History { room, before, limit } => {

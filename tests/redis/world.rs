@@ -61,6 +61,7 @@ pub fn message(key: &str, text: &str) -> Draft {
         user: user("ada"),
         key: Key::parse(key).unwrap(),
         body: Body::Message { text: Text::Kept(text.into()), reply_to: None },
+        trace: None,
     }
 }
 

@@ -65,7 +65,7 @@ pub fn reaction(target: u64) -> Body {
 }
 
 pub fn draft(by: &str, key: &str, body: Body) -> Draft {
-    Draft { user: user(by), key: Key::parse(key).unwrap(), body }
+    Draft { user: user(by), key: Key::parse(key).unwrap(), body, trace: None }
 }
 
 /// A draft under a key that nobody used before.

@@ -21,6 +21,7 @@ export const WINDOW_MARGIN_MS = 60_000;
  * @property {string} [emoji]
  * @property {boolean} [on]
  * @property {number} [reply_to]
+ * @property {string} [traceparent] no part of the content: the trace that the message belongs to
  */
 /**
  * One thing waiting. All of it is plain JSON.

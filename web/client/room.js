@@ -99,13 +99,15 @@ export class Room extends Emitter {
   /**
    * Writes a message. It is in the outbox when this returns.
    * @param {string} text
-   * @param {{ replyTo?: number }} [options]
+   * @param {{ replyTo?: number, traceparent?: string }} [options] `traceparent`: of the W3C's Trace Context, where this is a part of a trace
    * @returns {Item}
    * @throws {InvalidInput} `bad_text`, `too_long`
    */
-  send(text, { replyTo } = {}) {
+  send(text, { replyTo, traceparent } = {}) {
     this.#checkText(text);
-    return this.#host.enqueue(this, { type: 'send', text, ...(replyTo === undefined ? {} : { reply_to: replyTo }) });
+    return this.#host.enqueue(this, {
+      type: 'send', text, ...(replyTo === undefined ? {} : { reply_to: replyTo }), ...(traceparent === undefined ? {} : { traceparent }),
+    });
   }
 
   /**

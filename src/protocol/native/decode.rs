@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::unreadable;
-use crate::domain::{Body, Chain, Emoji, Invalid, Key, Limits, MAX_OFFSET, RoomId, Since, Text, UserName, check_text};
+use crate::domain::{
+    Body, Chain, Emoji, Invalid, Key, Limits, MAX_OFFSET, RoomId, Since, Text, Trace, UserName, check_text,
+};
 use crate::protocol::{Code, Command, CommandId, Refused, Request, Token};
 
 /// Entries of a newest page where the client doesn't say.
@@ -40,6 +42,8 @@ struct Fields<'a> {
     on: Option<bool>,
     before: Option<u64>,
     offset: Option<u64>,
+    #[serde(borrow)]
+    traceparent: Option<Str<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +102,9 @@ impl Fields<'_> {
             "send" => {
                 let text = text(self.text.as_deref(), limits)?;
                 let reply_to = self.reply_to.map(|offset| entry_offset(offset, "reply_to")).transpose()?;
-                self.write(limits, Body::Message { text, reply_to })
+                // One that isn't well-formed is ignored, as its standard asks.
+                let trace = self.traceparent.as_deref().and_then(Trace::parse);
+                self.write(limits, Body::Message { text, reply_to }, trace)
             }
             "pong" => Ok(Request::Pong),
             "typing" => Ok(Request::Typing { room: self.room(limits)? }),
@@ -115,18 +121,18 @@ impl Fields<'_> {
             "leave" => Ok(Request::Leave { room: self.room(limits)? }),
             "edit" => {
                 let (target, text) = (self.target()?, text(self.text.as_deref(), limits)?);
-                self.write(limits, Body::Edited { target, text })
+                self.write(limits, Body::Edited { target, text }, None)
             }
             "delete" => {
                 let target = self.target()?;
-                self.write(limits, Body::Deleted { target })
+                self.write(limits, Body::Deleted { target }, None)
             }
             "react" => {
                 let target = self.target()?;
                 let emoji = self.emoji.as_deref().ok_or_else(|| missing("emoji"))?;
                 let emoji = Emoji::parse(emoji, limits.emoji_bytes).map_err(invalid("emoji", Code::BadEmoji))?;
                 let on = self.on.ok_or_else(|| missing("on"))?;
-                self.write(limits, Body::Reacted { target, emoji, on })
+                self.write(limits, Body::Reacted { target, emoji, on }, None)
             }
             "history" => {
                 let before = self.before.map(|before| offset_up_to_max(before, "before")).transpose()?;
@@ -136,13 +142,13 @@ impl Fields<'_> {
         }
     }
 
-    fn write(&self, limits: &Limits, body: Body) -> Result<Request, Refused> {
+    fn write(&self, limits: &Limits, body: Body, trace: Option<Trace>) -> Result<Request, Refused> {
         let room = self.room(limits)?;
         let key = self.key.as_deref().ok_or_else(|| missing("key"))?;
         let key = Key::parse(key).map_err(|wrong| {
             Refused::new(None, Code::BadKey, format!("`key` {wrong}: it must be 1-64 printable ASCII characters"))
         })?;
-        Ok(Request::Write { room, key, body })
+        Ok(Request::Write { room, key, body, trace })
     }
 
     fn room(&self, limits: &Limits) -> Result<RoomId, Refused> {

@@ -25,7 +25,7 @@ enum Form {
     Position,
 }
 
-const FIELDS: [(&str, Form); 15] = [
+const FIELDS: [(&str, Form); 16] = [
     ("type", Form::Text),
     ("id", Form::Number),
     ("name", Form::Text),
@@ -41,6 +41,7 @@ const FIELDS: [(&str, Form); 15] = [
     ("on", Form::Flag),
     ("before", Form::Number),
     ("offset", Form::Number),
+    ("traceparent", Form::Text),
 ];
 
 impl Form {

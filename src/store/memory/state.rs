@@ -13,7 +13,7 @@ use super::room::Room;
 use crate::domain::{Draft, Key, Limits, Millis, RoomId, User, UserId};
 use crate::store::{
     Announcement, AppendError, Checked, Durability, Feed, Members, PresenceChange, Publication, RecordId, Refusal,
-    StoreError, Stored,
+    StoreError, Stored, Traced,
 };
 
 /// What a client is told to wait while the store is full. Windows of keys end all the time, rooms rarely.
@@ -102,6 +102,10 @@ impl State {
         self.make_place(id, Log::bytes_of(&draft) + Keys::bytes_of(&draft.key) + Rates::bytes_of_one(), now)?;
         let entry = self.change_or_create(id, |room, instances| {
             room.rates.spend(&draft.user.id, token);
+            if let Some(trace) = draft.trace {
+                let traced = Announcement::Traced(Traced::now(&draft, trace));
+                instances.publish(&room.subscribers, &Publication::Announcement(id.clone(), traced));
+            }
             let entry = room.log.append(draft, now, &limits);
             room.keys.remember(&entry);
             instances.publish(&room.subscribers, &Publication::Entry(id.clone(), Arc::clone(&entry)));

@@ -40,7 +40,11 @@ impl Cold {
                 Fault::WrongNode | Fault::Secrets => {
                     self.dialer.redial(error.code().unwrap_or("refused"), false);
                 }
-                Fault::Foreign => tracing::error!(%error, "what is under a key can't be read"),
+                Fault::Foreign => {
+                    tracing::error!(code = error.code(), "what is under a key can't be read");
+                    // It may name the room.
+                    tracing::debug!(%error, "Redis says why");
+                }
                 Fault::Connection | Fault::Busy | Fault::Full | Fault::NoScript => {
                     tracing::debug!(%error, "Redis did not answer a call");
                 }

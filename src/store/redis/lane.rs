@@ -20,6 +20,8 @@ use super::durability::Acknowledging;
 use super::fault::{AWAY_RETRY_MS, Fault, QUEUE_RETRY_MS};
 use super::scripts::Scripts;
 use super::seldom::Seldom;
+use super::stages::{self, Stages, Waiting};
+use crate::domain::Trace;
 use crate::store::{Durability, StoreError};
 
 /// How many lanes an instance has.
@@ -83,6 +85,7 @@ struct Call {
     /// Whether it has to reach a replica.
     replicate: bool,
     answer: Option<oneshot::Sender<Result<Answer, CallError>>>,
+    traced: Option<Waiting>,
 }
 
 impl Call {
@@ -136,13 +139,26 @@ impl Lanes {
     /// Puts a call into its place among those about the same thing. `replicate` where an acknowledgement depends on it.
     pub fn call(&self, about: &impl Hash, command: Cmd, replicate: bool) -> Result<Answering, StoreError> {
         let (answer, answering) = oneshot::channel();
-        self.put(about, command, replicate, Some(answer))?;
+        self.put(about, command, replicate, Some(answer), None)?;
+        Ok(answering)
+    }
+
+    /// The same for a call that belongs to a sampled trace, or may.
+    pub fn call_traced(
+        &self,
+        about: &impl Hash,
+        command: Cmd,
+        replicate: bool,
+        trace: Option<Trace>,
+    ) -> Result<Answering, StoreError> {
+        let (answer, answering) = oneshot::channel();
+        self.put(about, command, replicate, Some(answer), trace.map(Waiting::now))?;
         Ok(answering)
     }
 
     /// The same for what nobody waits for.
     pub fn tell(&self, about: &impl Hash, command: Cmd) -> Result<(), StoreError> {
-        self.put(about, command, false, None)
+        self.put(about, command, false, None, None)
     }
 
     /// Calls and bytes that wait or are under way, for whoever measures.
@@ -157,6 +173,7 @@ impl Lanes {
         command: Cmd,
         replicate: bool,
         answer: Option<oneshot::Sender<Result<Answer, CallError>>>,
+        traced: Option<Waiting>,
     ) -> Result<(), StoreError> {
         const FULL: StoreError = StoreError::Overloaded { retry_ms: QUEUE_RETRY_MS };
         let lane = &self.lanes[lane_of(about)];
@@ -164,7 +181,7 @@ impl Lanes {
         if lane.bytes.load(Ordering::Relaxed) + bytes > QUEUE_BYTES {
             return Err(FULL);
         }
-        let call = Call { command, bytes, due: Instant::now() + self.patience, replicate, answer };
+        let call = Call { command, bytes, due: Instant::now() + self.patience, replicate, answer, traced };
         lane.queue.try_send(call).map_err(|_| FULL)?;
         lane.bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
@@ -311,13 +328,23 @@ impl Lane {
         }
         let acknowledging = &self.shared.acknowledging;
         let waits = acknowledging.waits() && calls.iter().any(|call| call.replicate);
+        let mut stages = Stages::begin(calls.iter().filter_map(|call| call.traced));
         let mut pipeline = Pipeline::with_capacity(calls.len() + 1);
+        if let Some(stages) = &mut stages {
+            stages.mark(&mut pipeline);
+        }
         for call in calls.iter_mut() {
             pipeline.add_command(std::mem::take(&mut call.command));
+        }
+        if let Some(stages) = &mut stages {
+            stages.mark(&mut pipeline);
         }
         if waits {
             let timeout = self.shared.dialer.options().wait_timeout.as_millis() as u64;
             pipeline.cmd("WAIT").arg(1).arg(timeout);
+        }
+        if waits && let Some(stages) = &mut stages {
+            stages.mark(&mut pipeline);
         }
         pipeline.ignore_errors();
         let answered: Result<Vec<Result<Value, RedisError>>, RedisError> =
@@ -334,13 +361,18 @@ impl Lane {
                 return Vec::new();
             }
         };
+        if let Some(stages) = stages {
+            stages.end(&mut answers, calls.len());
+        }
         let written = if waits { self.replicated(answers.pop(), state) } else { Ok(Durability::Stored) };
         let mut again: Vec<Call> = Vec::new();
         // Calls behind one whose script wasn't there were carried out where somebody loaded it in between: then it can't
         // follow without changing the order, and is refused.
         let last_done = answers.iter().rposition(|answer| matches!(answer, Ok(Value::BulkString(_))));
         let mut number = 0;
-        for ((mut call, answer), command) in calls.drain(..).zip(answers).zip(pipeline.cmd_iter()) {
+        for ((mut call, answer), command) in
+            calls.drain(..).zip(answers).zip(pipeline.cmd_iter().filter(|command| !stages::is_mark(command)))
+        {
             let result = match answer {
                 Ok(value) if call.replicate => {
                     written.map(|durability| Answer { value, durability }).map_err(CallError::Unknown)
@@ -408,7 +440,11 @@ impl Lane {
             }
             Fault::Busy if BUSY.is_due() => tracing::warn!(%error, "Redis can't serve now"),
             Fault::Full if FULL.is_due() => tracing::error!("Redis is full: messages are refused"),
-            Fault::Foreign if FOREIGN.is_due() => tracing::error!(%error, "what is under a room's keys can't be read"),
+            Fault::Foreign if FOREIGN.is_due() => {
+                tracing::error!(code = error.code(), "what is under a room's keys can't be read");
+                // It may name the room.
+                tracing::debug!(%error, "Redis says why");
+            }
             Fault::Busy | Fault::Full | Fault::Foreign | Fault::NoScript => {}
         }
     }

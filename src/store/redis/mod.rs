@@ -22,6 +22,7 @@ mod pulse;
 mod record;
 mod scripts;
 mod seldom;
+mod stages;
 mod start;
 mod subscriber;
 
@@ -36,7 +37,7 @@ use tokio::time::timeout;
 
 use super::{
     After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, Page, PageSize, Pending, RecordId,
-    Refusal, Reset, Store, StoreError, Stored, cost,
+    Refusal, Reset, Store, StoreError, Stored, Traced, cost,
 };
 use crate::domain::{Chain, Draft, Limits, Millis, Position, RoomId, Since, User, UserId};
 use cold::{Cold, one};
@@ -265,6 +266,7 @@ impl Store for Redis {
             return std::future::ready(Err(away.into())).boxed();
         }
         let names = self.names.room(room);
+        let traced = draft.trace.map(|trace| Traced::now(&draft, trace));
         let packed = record::pack(&draft);
         let start = Chain::from_bits(rand::random());
         let mut call = self.scripts.append.call(5);
@@ -274,7 +276,14 @@ impl Store for Redis {
         if let Some(target) = packed.target {
             call.arg(packed.kind.to_string()).arg(target);
         }
-        let answering = match self.lanes.call(room, call, true) {
+        if let Some(traced) = traced {
+            let announcement = record::announcement(&Announcement::Traced(traced));
+            let mut publish = redis::cmd("PUBLISH");
+            publish.arg(names.channel()).arg(announcement);
+            // On the same lane, so before the entry. Where the lane is full, the append is refused too.
+            let _ = self.lanes.tell(room, publish);
+        }
+        let answering = match self.lanes.call_traced(room, call, true, draft.trace) {
             Ok(answering) => answering,
             Err(StoreError::Overloaded { retry_ms }) => {
                 return std::future::ready(Err(Refusal::Overloaded { retry_ms }.into())).boxed();

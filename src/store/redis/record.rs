@@ -4,16 +4,20 @@
 //! line each for kind, user id, user name, key, target (or what a message replies to), emoji and on; and the text, which may
 //! hold newlines, to the end. No other field can hold one.
 //!
-//! The other publications begin with a letter: `J` joined, `N` renamed, `L` left, `T` typing, `R` a read mark.
+//! The other publications begin with a letter: `J` joined, `N` renamed, `L` left, `T` typing, `R` a read mark, `P` the
+//! place in a trace of the entry that follows under a user's key. An instance that doesn't know a letter drops what it
+//! begins.
 
 use std::sync::Arc;
 
 use sha1::{Digest as _, Sha1};
+use tokio::time::Instant;
 
 use crate::domain::{
-    Body, Chain, Digest, Draft, Emoji, Entry, Key, Kind, RoomId, Text, TextSha, User, UserId, UserName, Withdrawal,
+    Body, Chain, Digest, Draft, Emoji, Entry, Key, Kind, RoomId, Text, TextSha, Trace, User, UserId, UserName,
+    Withdrawal,
 };
-use crate::store::{Announcement, PresenceChange, Publication};
+use crate::store::{Announcement, PresenceChange, Publication, Traced};
 
 /// Longest name of a room or user and longest emoji that another instance's settings may allow.
 pub const LONGEST_NAME: usize = 1_024;
@@ -41,7 +45,7 @@ pub struct Packed {
 
 /// Writes a draft.
 pub fn pack(draft: &Draft) -> Packed {
-    let Draft { user, key, body } = draft;
+    let Draft { user, key, body, trace: _ } = draft;
     let kind = letter(body.kind());
     let target = number(body.target());
     let (reply_to, emoji, on) = match body {
@@ -160,6 +164,9 @@ pub fn announcement(announcement: &Announcement) -> String {
     match announcement {
         Announcement::Typing(user) => format!("T{}\n{}", user.id.as_str(), user.name.as_str()),
         Announcement::Read { user, offset, origin } => format!("R{origin} {offset}\n{}", user.as_str()),
+        Announcement::Traced(Traced { user, key, trace, .. }) => {
+            format!("P{trace}\n{}\n{}", user.as_str(), key.as_str())
+        }
     }
 }
 
@@ -194,6 +201,12 @@ pub fn publication(room: &RoomId, bytes: &[u8]) -> Option<Publication> {
             let user = UserId::parse(lines.next()?).ok()?;
             Publication::Announcement(room, Announcement::Read { user, offset, origin })
         }
+        b'P' => {
+            let trace = Trace::parse(lines.next()?)?;
+            let user = UserId::parse(lines.next()?).ok()?;
+            let key = Key::parse(lines.next()?).ok()?;
+            Publication::Announcement(room, Announcement::Traced(Traced { user, key, trace, at: Instant::now() }))
+        }
         _ => return None,
     })
 }
@@ -217,7 +230,7 @@ mod tests {
 
     fn draft(body: Body) -> Draft {
         let user = User { id: UserId::parse("u:1").unwrap(), name: UserName::parse("Ada L.", 64).unwrap() };
-        Draft { user, key: Key::parse("k 1").unwrap(), body }
+        Draft { user, key: Key::parse("k 1").unwrap(), body, trace: None }
     }
 
     fn bodies() -> Vec<Body> {
@@ -252,7 +265,7 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_no_publication() {
         let room = RoomId::parse("r", 128).unwrap();
-        let samples: [&[u8]; 12] = [
+        let samples: [&[u8]; 15] = [
             b"",
             b"1",
             b"hello",
@@ -263,6 +276,9 @@ mod tests {
             b"L0\nid",
             b"R1\nid",
             b"T\xff\nname",
+            b"P",
+            b"P00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\nid",
+            b"Px\nid\nk",
             b"1\n1\n0000000000000000\n0000000000000001\nx\nid\nname\nk\n\n\n\ntext",
             b"1\n1\n0000000000000000\n1\nm\nid\nname\nk\n\n\n\ntext",
         ];

@@ -6,6 +6,7 @@
  * @property {string} [emoji]
  * @property {boolean} [on]
  * @property {number} [reply_to]
+ * @property {string} [traceparent] no part of the content: the trace that the message belongs to
  */
 /**
  * One thing waiting. All of it is plain JSON.
@@ -92,6 +93,10 @@ export type Command = {
     emoji?: string | undefined;
     on?: boolean | undefined;
     reply_to?: number | undefined;
+    /**
+     * no part of the content: the trace that the message belongs to
+     */
+    traceparent?: string | undefined;
 };
 /**
  * One thing waiting. All of it is plain JSON.

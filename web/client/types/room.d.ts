@@ -60,12 +60,13 @@ export class Room extends Emitter<RoomEvents & Record<string, any>> {
     /**
      * Writes a message. It is in the outbox when this returns.
      * @param {string} text
-     * @param {{ replyTo?: number }} [options]
+     * @param {{ replyTo?: number, traceparent?: string }} [options] `traceparent`: of the W3C's Trace Context, where this is a part of a trace
      * @returns {Item}
      * @throws {InvalidInput} `bad_text`, `too_long`
      */
-    send(text: string, { replyTo }?: {
+    send(text: string, { replyTo, traceparent }?: {
         replyTo?: number;
+        traceparent?: string;
     }): Item;
     /**
      * @param {number} target offset of an own message

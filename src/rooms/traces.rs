@@ -1,0 +1,90 @@
+//! Sampled entries on their way to the mailboxes of a room: which are expected, and the spans of those that came.
+//!
+//! Where nothing is sampled it is an empty queue, looked at once per batch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::mailbox::Mailbox;
+use crate::domain::{Entry, Trace};
+use crate::spans::{Name, Span};
+use crate::store::Traced;
+
+/// Announced entries that a room waits for; beyond it the oldest are forgotten. Some never come: their append was refused.
+const EXPECTED: usize = 64;
+
+/// Mailboxes of a room in which a sampled entry is followed to the socket.
+const FOLLOWED: usize = 16;
+
+/// What a mailbox says when it is written: whose write it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    /// Below which span.
+    pub trace: Trace,
+    /// Since when it waits.
+    pub since: Instant,
+}
+
+impl Mark {
+    /// It is written, with so many frames.
+    pub fn written(self, frames: usize) {
+        let mut span = Span::below(Name::Write, self.trace).since(self.since);
+        span.count("confab.frames", frames);
+    }
+}
+
+/// What was announced as sampled and hasn't come.
+#[derive(Debug, Default)]
+pub struct Expected(VecDeque<Traced>);
+
+impl Expected {
+    /// An entry is about to follow.
+    pub fn add(&mut self, traced: Traced) {
+        if self.0.len() >= EXPECTED {
+            self.0.pop_front();
+        }
+        self.0.push_back(traced);
+    }
+
+    /// Entries begin to be delivered, together. `None` where none of them is sampled.
+    pub fn begin(&mut self, entries: &[Arc<Entry>]) -> Option<FanOut> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut spans: Vec<[Span; 2]> = Vec::new();
+        for entry in entries {
+            let is_it = |traced: &Traced| traced.user == entry.user.id && traced.key == entry.key;
+            let Some(traced) = self.0.iter().position(is_it).and_then(|at| self.0.remove(at)) else { continue };
+            let publication = Span::below(Name::Publication, traced.trace).since(traced.at);
+            // What is delivered together is tied to the first of it.
+            let lead = spans.first().map(|[fan_out, _]| fan_out.trace());
+            let fan_out = Span::below(Name::FanOut, publication.trace()).linked(lead);
+            spans.push([fan_out, publication]);
+        }
+        (!spans.is_empty()).then_some(FanOut { spans, entries: entries.len() })
+    }
+}
+
+/// Sampled entries that are being put into mailboxes.
+#[derive(Debug)]
+pub struct FanOut {
+    /// Of each, the fan-out and the publication that it is a part of: they end in this order.
+    spans: Vec<[Span; 2]>,
+    entries: usize,
+}
+
+impl FanOut {
+    /// They are in these mailboxes.
+    pub fn end(mut self, mailboxes: &[Arc<Mailbox>]) {
+        let since = Instant::now();
+        for [fan_out, _] in &mut self.spans {
+            fan_out.count("confab.sockets", mailboxes.len());
+            fan_out.count("confab.entries", self.entries);
+            for mailbox in mailboxes.iter().take(FOLLOWED) {
+                mailbox.mark(Mark { trace: fan_out.trace(), since });
+            }
+        }
+    }
+}
