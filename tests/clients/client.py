@@ -6,7 +6,7 @@ import threading
 
 import socketio
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 url, transports = sys.argv[1:]
 client = socketio.Client()

@@ -19,7 +19,8 @@ for (const transports of ['websocket', 'polling', 'polling,websocket']) {
     await until('it has said something', () => bo.messages.length === 1);
     assert.deepEqual(bo.messages[0], { user: 'Ada', text: 'from Python' });
     await ask(bo.socket, 'sendMessage', 'to Python');
-    const [code] = await once(child, 'exit');
+    // Not 'exit': what it printed may still be on its way then.
+    const [code] = await once(child, 'close');
     assert.equal(code, 0, out);
     assert.deepEqual(JSON.parse(out), {
       signin: [null, null],

@@ -15,7 +15,7 @@ from standin.project import Project
 from standin.server import Running
 
 TERRAFORM = ROOT / "terraform"
-TIMEOUT_S = 120
+TIMEOUT_S = 600
 
 
 @dataclass

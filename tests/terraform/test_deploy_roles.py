@@ -45,7 +45,7 @@ def asked():
             env=environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         return done, seen

@@ -40,7 +40,7 @@ export async function closeBrowser() {
 export async function person(t, { allow = /WebSocket connection|Failed to load resource|net::ERR/, within = browser(), ...options } = {}) {
   const context = await (await within).newContext({ viewport: { width: 1200, height: 760 }, locale: 'en-GB', ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   const wrong = [];
   page.on('pageerror', (error) => wrong.push(error.message));
   page.on('console', (message) => message.type() === 'error' && !allow.test(message.text()) && wrong.push(message.text()));

@@ -161,7 +161,7 @@ test('what_was_written_survives_a_reload_and_is_sent_once_with_its_key', async (
   await ada.locator('.pending', { hasText: 'written in a tunnel' }).waitFor();
   await becomes(() => ada.locator('.pending').getAttribute('data-key'), key);
   gate.mode = 'open';
-  await row(bo, 'written in a tunnel').waitFor({ timeout: 40_000 });
+  await row(bo, 'written in a tunnel').waitFor();
   await live(ada);
   await becomes(() => ada.locator('.pending').count(), 0);
   await becomes(() => texts(bo), ['written in a tunnel']);
@@ -562,7 +562,7 @@ test('a_hidden_page_sleeps_and_wakes_with_what_it_missed', async (t) => {
   await page.clock.fastForward(61_000);
   await page.waitForSelector('.status[data-state="asleep"]', { state: 'attached' });
   const room = client.rooms.get('den');
-  await until('the socket was given back', () => room.memberCount === 1, 40_000);
+  await until('the socket was given back', () => room.memberCount === 1);
   await fill(2, (i) => `meanwhile ${i}`);
   await seem(page, 'visible');
   await live(page);

@@ -65,7 +65,7 @@ test('a_page_out_of_the_back_forward_cache_goes_on_where_it_was', async (t) => {
   await page.fill('#box', 'half a thought');
   await page.goto(`${server.url}version`);
   // The socket is given back at once, so that the server isn't left with one that nobody hears.
-  await until('the page has left', () => client.rooms.get('den').memberCount === 1, 40_000);
+  await until('the page has left', () => client.rooms.get('den').memberCount === 1);
   await fill(1, () => 'meanwhile');
   await page.goBack({ waitUntil: 'commit' });
   await row(page, 'meanwhile').waitFor();

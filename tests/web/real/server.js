@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 
 const BIN = process.env.CONFAB_BIN ?? fileURLToPath(new URL('../../../target/debug/confab', import.meta.url));
-const READY_WITHIN_MS = 30_000;
+const READY_WITHIN_MS = 60_000;
 /** Lets guests keep their tokens over a restart. It protects nothing but this test. */
 export const TEST_KEY = 'a-key-for-tests-that-guards-nothing';
 
@@ -27,7 +27,7 @@ export async function freePort() {
 }
 
 /** Longer than anything takes on a machine that is busy with other tests. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 
 /** Waits until `probe` gives something, or fails with `what` after a time. */
 export async function until(what, probe, ms = PATIENCE_MS) {
