@@ -24,6 +24,10 @@ use crate::domain::Trace;
 /// A span takes about 600 bytes, so this is some 1.2 MiB at most.
 pub const QUEUE: usize = 2_048;
 
+/// Traces a second that are recorded because their callers say so; anybody may say so. What comes beyond it is delivered
+/// like all that isn't sampled.
+pub const ASKED: u32 = 100;
+
 /// Attributes of a span, at most.
 const ATTRIBUTES: usize = 6;
 
@@ -111,13 +115,13 @@ pub struct Span {
 }
 
 impl Span {
-    /// The first span here of what came with a place in a trace, or without: where that is sampled, or nobody has said so
-    /// and chance has it. Without an exporter there is none.
+    /// The first span here of what came with a place in a trace, or without: where that is sampled (by [`ASKED`] callers a
+    /// second), or nobody has said anything and chance has it. Without an exporter there is none.
     #[must_use]
     pub fn entry(name: Name, from: Option<Trace>) -> Option<Self> {
         let recorder = RECORDER.get()?;
         match from {
-            Some(parent) if !parent.is_sampled() => None,
+            Some(parent) if !parent.is_sampled() || !recorder.heeds(Instant::now()) => None,
             Some(parent) => {
                 let mut span = Self::below(name, parent);
                 span.remote = true;
@@ -207,9 +211,9 @@ impl Span {
     }
 
     fn data(&mut self, recorder: &Recorder) -> SpanData {
-        let to = self.to.unwrap_or_else(Instant::now);
-        let end_time = SystemTime::now().checked_sub(to.elapsed()).unwrap_or(SystemTime::UNIX_EPOCH);
-        let lasted = to.saturating_duration_since(self.from);
+        let now = Instant::now();
+        let to = self.to.unwrap_or(now);
+        let [start_time, end_time] = by_the_wall([self.from, to], now, SystemTime::now());
         let mut links = SpanLinks::default();
         links.links.extend(self.link.map(|link| Link::with_context(context(link, false))));
         SpanData {
@@ -218,7 +222,7 @@ impl Span {
             parent_span_is_remote: self.remote,
             span_kind: self.name.kind(),
             name: self.name.as_str().into(),
-            start_time: end_time.checked_sub(lasted).unwrap_or(SystemTime::UNIX_EPOCH),
+            start_time,
             end_time,
             attributes: std::mem::take(&mut self.attributes),
             dropped_attributes_count: 0,
@@ -241,6 +245,14 @@ impl Drop for Span {
     }
 }
 
+/// Two times of the monotonic clock by the wall clock, given what time it is by both. Whatever the wall clock did meanwhile,
+/// they are as far apart as they were, and never the wrong way round.
+fn by_the_wall([from, to]: [Instant; 2], now: Instant, wall: SystemTime) -> [SystemTime; 2] {
+    let ago = |time: SystemTime, how_long| time.checked_sub(how_long).unwrap_or(SystemTime::UNIX_EPOCH);
+    let end = ago(wall, now.saturating_duration_since(to));
+    [ago(end, to.saturating_duration_since(from)), end]
+}
+
 fn context(trace: Trace, remote: bool) -> SpanContext {
     SpanContext::new(
         TraceId::from(trace.id()),
@@ -260,6 +272,25 @@ struct Recorder {
     scope: InstrumentationScope,
     /// Of all numbers of 64 bits, the share that is sampled.
     below: u64,
+    asked: Asked,
+}
+
+/// How many callers were heeded in this second, which is counted from the first: in the upper and the lower half of a word.
+#[derive(Debug)]
+struct Asked {
+    first: Instant,
+    second_and_count: AtomicU64,
+}
+
+impl Asked {
+    fn may(&self, now: Instant) -> bool {
+        let second = now.saturating_duration_since(self.first).as_secs() << 32;
+        let one_more = |word: u64| {
+            let count = if word >> 32 == second >> 32 { word & u64::from(u32::MAX) } else { 0 };
+            (count < u64::from(ASKED)).then_some(second | (count + 1))
+        };
+        self.second_and_count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
 }
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
@@ -267,6 +298,10 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
 impl Recorder {
+    fn heeds(&self, now: Instant) -> bool {
+        self.asked.may(now)
+    }
+
     fn chance(&self) -> bool {
         self.below > 0 && rand::random::<u64>() <= self.below
     }
@@ -303,7 +338,8 @@ pub fn record(processor: Box<dyn SpanProcessor>, service: &'static str, ratio: f
     // From 0 to all: the conversion saturates.
     let below = (ratio * u64::MAX as f64) as u64;
     // A second one would be another process's.
-    let _ = RECORDER.set(Recorder { processor, scope, below });
+    let asked = Asked { first: Instant::now(), second_and_count: AtomicU64::new(0) };
+    let _ = RECORDER.set(Recorder { processor, scope, below, asked });
 }
 
 /// Sends what is left, within a time. What comes later is dropped.
@@ -336,5 +372,36 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.0.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_jumps_makes_no_negative_duration() {
+        let second = Duration::from_secs(1);
+        let from = Instant::now();
+        let (to, now) = (from + second, from + second * 3);
+        let wall = SystemTime::UNIX_EPOCH + second * 1_000_000;
+        for jumped in [wall, wall - second * 999_000, wall + second * 999_000] {
+            let [start, end] = by_the_wall([from, to], now, jumped);
+            assert_eq!((end - second, jumped - second * 2), (start, end));
+        }
+        let [start, end] = by_the_wall([to, from], now, wall);
+        assert_eq!(start, end, "the wrong way round is no time at all");
+        let [start, end] = by_the_wall([from, to], now, SystemTime::UNIX_EPOCH);
+        assert!(start <= end);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_callers_are_heeded_in_a_second_and_no_more() {
+        let first = Instant::now();
+        let asked = Asked { first, second_and_count: AtomicU64::new(0) };
+        for second in [0, 1, 7] {
+            let now = first + Duration::from_secs(second);
+            assert_eq!((0..1_000).filter(|_| asked.may(now)).count(), ASKED as usize);
+        }
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime as Rfc3339};
 use tracing_subscriber::layer::Context;
@@ -58,10 +59,11 @@ pub enum Form {
     Text,
 }
 
-/// Writes events to standard output.
-pub struct Lines {
+/// Writes events, mostly to standard output.
+pub struct Lines<W = fn() -> io::Stdout> {
     form: Form,
-    writer: Writing,
+    writing: Writing,
+    out: W,
 }
 
 /// What the lines of an instance have in common.
@@ -76,23 +78,24 @@ pub struct Writing {
 impl Lines {
     /// Lines of an instance.
     pub fn new(form: Form, kinds: Arc<Kinds>, instance: &str, project: Option<&str>) -> Self {
-        Self { form, writer: Writing { kinds, instance: instance.into(), project: project.map(Into::into) } }
+        let writing = Writing { kinds, instance: instance.into(), project: project.map(Into::into) };
+        Self { form, writing, out: io::stdout }
     }
 }
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber, W: for<'a> MakeWriter<'a> + 'static> Layer<S> for Lines<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let Some(left_out) = self.writer.kinds.pass(event.metadata(), Instant::now()) else { return };
+        let Some(left_out) = self.writing.kinds.pass(event.metadata(), Instant::now()) else { return };
         let mut line = Line::of(event);
         if left_out > 0 {
             line.fields.insert(LEFT_OUT.to_owned(), json!(left_out));
         }
         let text = match self.form {
-            Form::Json => line.json(&self.writer, SystemTime::now()),
+            Form::Json => line.json(&self.writing, SystemTime::now()),
             Form::Text => line.text(),
         };
         // Nobody is left to be told that standard output is gone.
-        let _ = io::stdout().lock().write_all(text.as_bytes());
+        let _ = self.out.make_writer().write_all(text.as_bytes());
     }
 }
 
@@ -265,7 +268,10 @@ fn escape(text: &str, out: &mut String) {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
     use super::*;
 
     const HOSTILE: &str = "a\nb\r\u{1b}[2J\u{9b}31m\u{202e}x\u{2028}\"\\ ü 🍵";
@@ -303,6 +309,62 @@ mod tests {
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         assert_eq!(read(None)["logging.googleapis.com/trace"], trace);
         assert_eq!(read(Some("acme"))["logging.googleapis.com/trace"], format!("projects/acme/traces/{trace}"));
+    }
+
+    /// What is written, as lines.
+    #[derive(Clone, Default)]
+    struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The line of a panic, which happens here and nowhere else.
+    fn line_of_panic(form: Form, panics: fn()) -> String {
+        let written = Written::default();
+        let out = written.clone();
+        let lines = Lines { form, writing: writing(None), out: move || out.clone() };
+        let before = std::panic::take_hook();
+        let here = std::thread::current().id();
+        std::panic::set_hook(Box::new(move |info| {
+            if std::thread::current().id() == here {
+                super::super::panics::report(info);
+            }
+        }));
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, || std::panic::catch_unwind(panics).unwrap_err());
+        std::panic::set_hook(before);
+        let bytes = written.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_panic_is_an_error_for_error_reporting_and_quotes_nobody() {
+        let read: Value = serde_json::from_str(&line_of_panic(Form::Json, || panic!("as it stands"))).unwrap();
+        let schema: Value =
+            serde_json::from_str(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/log-line.schema.json")))
+                .unwrap();
+        let wrong: Vec<_> =
+            jsonschema::validator_for(&schema).unwrap().iter_errors(&read).map(|e| e.to_string()).collect();
+        assert!(wrong.is_empty(), "{wrong:?}: {read}");
+        assert_eq!((&read["@type"], &read["severity"]), (&json!(REPORTED), &json!("ERROR")));
+        assert_eq!(read["message"], "a thread has panicked: as it stands");
+        assert!(read["context"]["reportLocation"]["filePath"].as_str().unwrap().ends_with("lines.rs"), "{read}");
+        assert!(read["stack_trace"].as_str().unwrap().contains("line_of_panic"), "{read}");
+        let quoting = || {
+            let said = "what a client said";
+            let _ = &said[..said.len() + 1];
+        };
+        let json = line_of_panic(Form::Json, quoting);
+        assert!(json.contains("isn't logged") && !json.contains("a client said"), "{json}");
+        let text = line_of_panic(Form::Text, || panic!("as it stands"));
+        assert!(text.lines().count() > 5 && text.lines().skip(1).all(|line| line.starts_with("    ")), "{text}");
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub fn log_from_now_on() {
     std::panic::set_hook(Box::new(report));
 }
 
-fn report(info: &PanicHookInfo<'_>) {
+/// Logs one.
+pub fn report(info: &PanicHookInfo<'_>) {
     let what = info.payload().downcast_ref::<&'static str>().copied().unwrap_or(WITHHELD);
     let (file, line) = info.location().map_or(("", 0), |place| (place.file(), place.line()));
     let stack_trace = Backtrace::force_capture();

@@ -17,6 +17,7 @@ locals {
     CONFAB__HTTP__TRUSTED_HOPS       = tostring(var.trusted_hops)
     CONFAB__HTTP__ALLOWED_ORIGINS    = length(var.allowed_origins) == 0 ? null : join(",", var.allowed_origins)
     CONFAB__TELEMETRY__OTLP_ENDPOINT = var.otlp_endpoint
+    CONFAB__TELEMETRY__TRACE_PROJECT = var.project_id
   }
 
   clashes     = setintersection(keys(local.own_settings), keys(var.settings))
