@@ -1,35 +1,113 @@
-//! What the feature `conformance` serves, case by case as the suites of the two protocols try it: an Engine.IO echo at
-//! `/engine.io/`, and an application that answers at `/socket.io/`, over the codec and the transports of the chat.
+//! What the feature `conformance` serves, case by case as the suites of the two protocols try it, in a process of its own:
+//! an Engine.IO echo at `/engine.io/`, and an application that answers at `/socket.io/`, over the codec and the
+//! transports of the chat. The cases of Engine.IO are tried at both.
 #![cfg(feature = "conformance")]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
 mod common;
+#[path = "common/served.rs"]
+mod served;
+
+use std::time::Duration;
 
 use common::{Answer, BINARY, Frame, Raw, TEXT, TestApp, lines, within};
 use serde_json::{Value, json};
+use served::Served;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::sleep;
 
-const ENGINE: &str = "/engine.io/?EIO=4&transport=";
-const SOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
+/// What both suites expect the server to say of its heartbeat, in milliseconds.
+const PING_INTERVAL_MS: u64 = 300;
+const PING_TIMEOUT_MS: u64 = 200;
 
-async fn get(app: &TestApp, query: &str) -> Answer {
-    app.get(&format!("{ENGINE}{query}")).await
+const ENGINE: &str = "/engine.io/";
+const SOCKET: &str = "/socket.io/";
+const WEBSOCKET: &str = "?EIO=4&transport=websocket";
+
+/// How often a case is tried whose client must answer in time: a machine may hold the test up for longer than that.
+const ATTEMPTS: usize = 20;
+
+/// One test at a time, so that none holds the others up.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// The service with this build's features, started from outside.
+struct Service {
+    app: TestApp,
+    _process: Served,
+    _alone: MutexGuard<'static, ()>,
 }
 
-async fn post(app: &TestApp, query: &str, body: &str) -> Answer {
-    let length = body.len();
-    let head = format!("POST {ENGINE}{query} HTTP/1.1\r\nHost: {}\r\nContent-Length: {length}", app.address);
-    app.request(format!("{head}\r\n\r\n{body}")).await
+impl Service {
+    async fn start() -> Self {
+        let alone = ALONE.lock().await;
+        let process = tokio::task::spawn_blocking(|| Served::start(&[])).await.unwrap();
+        let app = TestApp::at(format!("127.0.0.1:{}", process.port).parse().unwrap());
+        Self { app, _process: process, _alone: alone }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.app.get(path).await
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        let (address, length) = (self.app.address, body.len());
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {length}");
+        self.app.request(format!("{head}\r\n\r\n{body}")).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send("POST", path, body).await
+    }
+
+    /// The status of a request for a WebSocket.
+    async fn upgrade(&self, path: &str) -> (u16, Raw) {
+        let mut request = self.app.upgrade();
+        request[0] = format!("GET {path} HTTP/1.1");
+        let mut raw = self.app.connect().await;
+        raw.send(lines(&request)).await;
+        (raw.answer().await.status, raw)
+    }
+
+    /// Opens a polling session; the path of its requests, and its name.
+    async fn session(&self, at: &str) -> (String, String) {
+        let path = format!("{at}?EIO=4&transport=polling");
+        let answer = self.get(&path).await;
+        assert_eq!(answer.status, 200);
+        let open: Value = serde_json::from_str(text(&answer).strip_prefix('0').unwrap()).unwrap();
+        let sid = open["sid"].as_str().unwrap().to_owned();
+        (format!("{path}&sid={sid}"), sid)
+    }
+
+    /// Opens a session over a WebSocket.
+    async fn opened(&self, at: &str) -> Raw {
+        let mut raw = self.app.websocket_at(&format!("{at}{WEBSOCKET}")).await;
+        let open = hear(&mut raw).await;
+        let open: Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
+        assert_eq!(settings(&open), json!([[], PING_INTERVAL_MS, PING_TIMEOUT_MS, 1_000_000]));
+        raw
+    }
+
+    /// A client of the root namespace, behind its `auth` event.
+    async fn connected(&self) -> Raw {
+        let mut raw = self.opened(SOCKET).await;
+        connect(&mut raw, "40", "40", "42[\"auth\",{}]").await;
+        raw
+    }
+
+    async fn closes(&self, packet: &str) {
+        let mut raw = self.connected().await;
+        raw.frame(TEXT, packet).await;
+        assert_eq!(raw.closed_with().await, 1002, "{packet}");
+    }
 }
 
 fn text(answer: &Answer) -> &str {
     std::str::from_utf8(&answer.body).unwrap()
 }
 
-/// Opens a polling session; the query of its requests.
-async fn session(app: &TestApp) -> String {
-    let answer = get(app, "polling").await;
-    let open: Value = serde_json::from_str(text(&answer).strip_prefix('0').unwrap()).unwrap();
-    format!("polling&sid={}", open["sid"].as_str().unwrap())
+fn settings(open: &Value) -> Value {
+    assert!(open["sid"].as_str().is_some_and(|sid| !sid.is_empty()), "{open}");
+    json!([open["upgrades"], open["pingInterval"], open["pingTimeout"], open["maxPayload"]])
 }
 
 /// The next frame that isn't a ping. Pings are answered.
@@ -49,159 +127,261 @@ async fn hear(raw: &mut Raw) -> String {
     String::from_utf8(frame.payload).unwrap()
 }
 
-async fn opened(app: &TestApp, path: &str) -> Raw {
-    let mut raw = app.websocket_at(path).await;
-    let open = hear(&mut raw).await;
-    let open: Value = serde_json::from_str(open.strip_prefix('0').unwrap()).unwrap();
-    assert_eq!(open["upgrades"], json!([]));
-    raw
-}
-
-/// A client of the root namespace, behind its `auth` event.
-async fn connected(app: &TestApp) -> Raw {
-    let mut raw = opened(app, SOCKET).await;
-    raw.frame(TEXT, "40").await;
-    assert!(hear(&mut raw).await.starts_with("40{\"sid\":\""));
-    assert_eq!(hear(&mut raw).await, r#"42["auth",{}]"#);
-    raw
-}
-
-async fn closes(app: &TestApp, packet: &str) {
-    let mut raw = connected(app).await;
+/// Connects to a namespace, and hears its confirmation and its `auth` event.
+async fn connect(raw: &mut Raw, packet: &str, confirmed: &str, auth: &str) {
     raw.frame(TEXT, packet).await;
-    assert_eq!(raw.closed_with().await, 1002, "{packet}");
+    let answer = hear(raw).await;
+    let answer: Value = serde_json::from_str(answer.strip_prefix(confirmed).expect(&answer)).unwrap();
+    assert_eq!(answer.as_object().unwrap().keys().collect::<Vec<_>>(), ["sid"]);
+    assert_eq!(hear(raw).await, auth);
 }
 
 #[tokio::test]
-async fn the_handshake_is_as_the_suite_wants_it() {
-    let app = TestApp::start().await;
-    let answer = get(&app, "polling").await;
-    let open: Value = serde_json::from_str(text(&answer).strip_prefix('0').unwrap()).unwrap();
-    let settings = json!([open["upgrades"], open["pingInterval"], open["pingTimeout"], open["maxPayload"]]);
-    assert_eq!(settings, json!([["websocket"], 300, 200, 1_000_000]));
-    opened(&app, &format!("{ENGINE}websocket")).await;
-    for path in [
-        "/engine.io/?transport=polling",
-        "/engine.io/?EIO=abc&transport=polling",
-        "/engine.io/?EIO=4",
-        "/engine.io/?EIO=4&transport=abc",
-        "/engine.io/?transport=websocket",
-        "/engine.io/?EIO=abc&transport=websocket",
-    ] {
-        assert_eq!(app.get(path).await.status, 400, "{path}");
+async fn a_handshake_over_http_opens_a_session() {
+    let service = Service::start().await;
+    for at in [ENGINE, SOCKET] {
+        let answer = service.get(&format!("{at}?EIO=4&transport=polling")).await;
+        let open: Value = serde_json::from_str(text(&answer).strip_prefix('0').unwrap()).unwrap();
+        assert_eq!(settings(&open), json!([["websocket"], PING_INTERVAL_MS, PING_TIMEOUT_MS, 1_000_000]));
+        for query in ["transport=polling", "EIO=abc&transport=polling", "EIO=4", "EIO=4&transport=abc"] {
+            assert_eq!(service.get(&format!("{at}?{query}")).await.status, 400, "{query}");
+        }
+        for method in ["POST", "PUT"] {
+            assert_eq!(
+                service.send(method, &format!("{at}?EIO=4&transport=polling"), "").await.status,
+                400,
+                "{method}"
+            );
+        }
+        for method in ["GET", "POST"] {
+            let path = format!("{at}?EIO=4&transport=polling&sid=unknown");
+            assert_eq!(service.send(method, &path, "4").await.status, 400, "{method}");
+        }
     }
-    assert_eq!(post(&app, "polling", "").await.status, 400);
 }
 
 #[tokio::test]
-async fn payloads_come_back_over_http() {
-    let app = TestApp::start().await;
-    let query = session(&app).await;
-    for payload in ["4hello", "4test1\u{1e}4test2\u{1e}4test3", "4hello\u{1e}bAQIDBA=="] {
-        let answer = post(&app, &query, payload).await;
-        assert_eq!((answer.status, text(&answer)), (200, "ok"));
-        let mut back = String::new();
-        while back.len() < payload.len() {
-            let answer = get(&app, &query).await;
-            if text(&answer) == "2" {
-                post(&app, &query, "3").await;
-                continue;
+async fn a_handshake_over_a_websocket_opens_a_session() {
+    let service = Service::start().await;
+    for at in [ENGINE, SOCKET] {
+        service.opened(at).await;
+        for query in [
+            "transport=websocket",
+            "EIO=abc&transport=websocket",
+            "EIO=4",
+            "EIO=4&transport=abc",
+            "EIO=4&transport=websocket&sid=unknown",
+        ] {
+            assert_eq!(service.upgrade(&format!("{at}?{query}")).await.0, 400, "{query}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn heartbeats_over_http_go_on_for_as_long_as_they_are_answered() {
+    let service = Service::start().await;
+    for at in [ENGINE, SOCKET] {
+        let mut goes_on = false;
+        for _ in 0..ATTEMPTS {
+            let (path, _) = service.session(at).await;
+            goes_on = beats_over_http(&service, &path).await;
+            if goes_on {
+                break;
             }
-            back.push_str(if back.is_empty() { "" } else { "\u{1e}" });
-            back.push_str(text(&answer));
         }
-        assert_eq!(back, payload);
+        assert!(goes_on, "{at}");
+    }
+}
+
+/// Whether a session goes on for three heartbeats.
+async fn beats_over_http(service: &Service, path: &str) -> bool {
+    for _ in 0..3 {
+        let ping = service.get(path).await;
+        if (ping.status, text(&ping)) != (200, "2") {
+            return false;
+        }
+        let pong = service.post(path, "3").await;
+        if (pong.status, text(&pong)) != (200, "ok") {
+            return false;
+        }
+    }
+    true
+}
+
+#[tokio::test]
+async fn silence_over_http_ends_the_session_in_time() {
+    let service = Service::start().await;
+    for at in [ENGINE, SOCKET] {
+        for _ in 0..5 {
+            let (path, _) = service.session(at).await;
+            sleep(Duration::from_millis(PING_INTERVAL_MS + PING_TIMEOUT_MS)).await;
+            assert_eq!(service.get(&path).await.status, 400, "neither later nor with the ping that waits");
+        }
     }
 }
 
 #[tokio::test]
-async fn a_session_ends_by_bad_packets_by_its_client_and_by_silence() {
-    let app = TestApp::start().await;
-    let bad = session(&app).await;
-    assert_eq!(post(&app, &bad, "abc").await.status, 400);
-    assert_eq!(get(&app, &bad).await.status, 400);
-    let closed = session(&app).await;
-    let (poll, end) = tokio::join!(get(&app, &closed), async { post(&app, &closed, "1").await });
-    assert_eq!((end.status, poll.status, text(&poll)), (200, 200, "6"));
-    assert_eq!(get(&app, &closed).await.status, 400);
-    let silent = session(&app).await;
-    assert_eq!(text(&get(&app, &silent).await), "2");
-    within(async { while get(&app, &silent).await.status == 200 {} }).await;
-    let mut raw = opened(&app, &format!("{ENGINE}websocket")).await;
-    loop {
-        match raw.next_frame().await {
-            Some(frame) if frame.opcode == TEXT => assert_eq!(frame.payload, b"2"),
-            closed => break assert!(closed.is_some()),
+async fn heartbeats_over_a_websocket_go_on_and_silence_ends_the_session() {
+    let service = Service::start().await;
+    for at in [ENGINE, SOCKET] {
+        let mut goes_on = false;
+        for _ in 0..ATTEMPTS {
+            goes_on = beats_over_a_websocket(service.opened(at).await).await;
+            if goes_on {
+                break;
+            }
         }
+        assert!(goes_on, "{at}");
+        let mut silent = service.opened(at).await;
+        assert_eq!(silent.next_frame().await.unwrap().payload, b"2");
+        silent.closed_with().await;
     }
 }
 
+async fn beats_over_a_websocket(mut raw: Raw) -> bool {
+    for _ in 0..3 {
+        if raw.next_frame().await.is_none_or(|frame| frame.payload != b"2") {
+            return false;
+        }
+        raw.frame(TEXT, "3").await;
+    }
+    true
+}
+
 #[tokio::test]
-async fn messages_come_back_over_a_websocket() {
-    let app = TestApp::start().await;
-    let mut raw = opened(&app, &format!("{ENGINE}websocket")).await;
-    raw.frame(TEXT, "4hello").await;
-    assert_eq!(hear(&mut raw).await, "4hello");
-    raw.frame(BINARY, [1, 2, 3, 4]).await;
-    let back = next(&mut raw).await;
-    assert_eq!((back.opcode, &back.payload[..]), (BINARY, &[1, 2, 3, 4][..]));
-    for packet in ["abc", "1"] {
-        let mut raw = opened(&app, &format!("{ENGINE}websocket")).await;
-        raw.frame(TEXT, packet).await;
+async fn a_client_ends_its_session() {
+    let service = Service::start().await;
+    for at in [ENGINE, SOCKET] {
+        for _ in 0..10 {
+            let (path, _) = service.session(at).await;
+            let (poll, end) = tokio::join!(service.get(&path), service.post(&path, "1"));
+            assert_eq!((end.status, poll.status, text(&poll)), (200, 200, "6"));
+            assert_eq!(service.get(&path).await.status, 400);
+        }
+        let mut raw = service.opened(at).await;
+        raw.frame(TEXT, "1").await;
         raw.closed_with().await;
     }
 }
 
 #[tokio::test]
 async fn a_session_moves_to_a_websocket() {
-    let app = TestApp::start().await;
-    let query = session(&app).await;
-    let sid = query.rsplit('=').next().unwrap();
-    let upgrade = format!("{ENGINE}websocket&sid={sid}");
-    let mut raw = app.websocket_at(&upgrade).await;
-    raw.frame(TEXT, "2probe").await;
-    assert_eq!(hear(&mut raw).await, "3probe");
-    raw.frame(TEXT, "5").await;
+    let service = Service::start().await;
+    for at in [ENGINE, SOCKET] {
+        let (path, sid) = service.session(at).await;
+        let (status, mut raw) = service.upgrade(&format!("{at}{WEBSOCKET}&sid={sid}")).await;
+        assert_eq!(status, 101);
+        raw.frame(TEXT, "2probe").await;
+        assert_eq!(hear(&mut raw).await, "3probe");
+        // A poll meanwhile is answered with nothing.
+        let answer = service.get(&path).await;
+        assert_eq!((answer.status, text(&answer)), (200, "6"));
+        raw.frame(TEXT, "5").await;
+        if at == ENGINE {
+            raw.frame(TEXT, "4hello").await;
+            assert_eq!(hear(&mut raw).await, "4hello");
+        } else {
+            connect(&mut raw, "40", "40", "42[\"auth\",{}]").await;
+        }
+        // Neither HTTP nor another WebSocket belongs to it any more.
+        assert_eq!(service.get(&path).await.status, 400);
+        assert_eq!(service.post(&path, "4hello").await.status, 400);
+        let (status, mut second) = service.upgrade(&format!("{at}{WEBSOCKET}&sid={sid}")).await;
+        assert_eq!((status, second.closed_with().await), (101, 1002));
+        raw.frame(TEXT, "1").await;
+        raw.closed_with().await;
+    }
+}
+
+#[tokio::test]
+async fn payloads_come_back_over_http_whole() {
+    let service = Service::start().await;
+    let long = format!("4{}", "x".repeat(999_000));
+    for payload in ["4hello", "4test1\u{1e}4test2\u{1e}4test3", "4hello\u{1e}bAQIDBA==", &long] {
+        let (path, _) = service.session(ENGINE).await;
+        let answer = service.post(&path, payload).await;
+        assert_eq!((answer.status, text(&answer)), (200, "ok"));
+        loop {
+            let answer = service.get(&path).await;
+            assert_eq!(answer.status, 200);
+            if text(&answer) != "2" {
+                break assert!(text(&answer) == payload, "{} bytes came back", answer.body.len());
+            }
+            service.post(&path, "3").await;
+        }
+    }
+    let (path, _) = service.session(ENGINE).await;
+    let answer = service.post(&path, &format!("4{}", "x".repeat(1_000_000))).await;
+    assert_eq!(answer.status, 413, "longer than maxPayload");
+}
+
+#[tokio::test]
+async fn a_payload_that_is_none_ends_the_session() {
+    let service = Service::start().await;
+    let (path, _) = service.session(ENGINE).await;
+    assert_eq!(service.post(&path, "abc").await.status, 400);
+    assert_eq!(service.get(&path).await.status, 400);
+}
+
+#[tokio::test]
+async fn two_polls_at_once_end_the_session() {
+    let service = Service::start().await;
+    let (path, _) = service.session(ENGINE).await;
+    let (one, other) = tokio::join!(service.get(&path), service.get(&path));
+    let mut answers = [(one.status, text(&one)), (other.status, text(&other))];
+    answers.sort_unstable();
+    assert_eq!((answers[0], answers[1].0), ((200, "1"), 400));
+    assert_eq!(service.get(&path).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_poll_that_is_cut_off_ends_the_session() {
+    let service = Service::start().await;
+    for _ in 0..20 {
+        let (path, _) = service.session(ENGINE).await;
+        let mut cut = service.app.connect().await;
+        cut.send(format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", service.app.address)).await;
+        sleep(Duration::from_millis(5)).await;
+        drop(cut);
+        assert_eq!(service.get(&path).await.status, 400);
+    }
+}
+
+#[tokio::test]
+async fn messages_come_back_over_a_websocket() {
+    let service = Service::start().await;
+    let mut raw = service.opened(ENGINE).await;
     raw.frame(TEXT, "4hello").await;
     assert_eq!(hear(&mut raw).await, "4hello");
-    assert_eq!(get(&app, &query).await.status, 400);
-    let mut request = app.upgrade();
-    request[0] = format!("GET {upgrade} HTTP/1.1");
-    let mut second = app.connect().await;
-    second.send(lines(&request)).await;
-    assert_eq!(second.answer().await.status, 101);
-    assert_eq!(second.closed_with().await, 1002);
+    raw.frame(BINARY, [1, 2, 3, 4]).await;
+    let back = next(&mut raw).await;
+    assert_eq!((back.opcode, &back.payload[..]), (BINARY, &[1, 2, 3, 4][..]));
+    raw.frame(TEXT, "abc").await;
+    assert_eq!(raw.closed_with().await, 1002);
 }
 
 #[tokio::test]
 async fn namespaces_are_connected_with_their_auth() {
-    let app = TestApp::start().await;
-    let mut raw = opened(&app, SOCKET).await;
-    raw.frame(TEXT, r#"40{"token":"123"}"#).await;
-    assert!(hear(&mut raw).await.starts_with("40{\"sid\":\""));
-    assert_eq!(hear(&mut raw).await, r#"42["auth",{"token":"123"}]"#);
-    raw.frame(TEXT, r#"40/custom,{"token":"abc"}"#).await;
-    assert!(hear(&mut raw).await.starts_with("40/custom,{\"sid\":\""));
-    assert_eq!(hear(&mut raw).await, r#"42/custom,["auth",{"token":"abc"}]"#);
+    let service = Service::start().await;
+    service.connected().await;
+    let mut raw = service.opened(SOCKET).await;
+    connect(&mut raw, r#"40{"token":"123"}"#, "40", r#"42["auth",{"token":"123"}]"#).await;
+    let mut raw = service.opened(SOCKET).await;
+    connect(&mut raw, "40/custom,", "40/custom,", r#"42/custom,["auth",{}]"#).await;
+    let mut raw = service.opened(SOCKET).await;
+    connect(&mut raw, r#"40/custom,{"token":"abc"}"#, "40/custom,", r#"42/custom,["auth",{"token":"abc"}]"#).await;
+    let mut raw = service.opened(SOCKET).await;
     raw.frame(TEXT, "40/random").await;
     assert_eq!(hear(&mut raw).await, r#"44/random,{"message":"Invalid namespace"}"#);
-    raw.frame(TEXT, "41/custom,").await;
-    raw.frame(TEXT, r#"42["message","message to main namespace"]"#).await;
-    assert_eq!(hear(&mut raw).await, r#"42["message-back","message to main namespace"]"#);
-    // A client that left goes on being pinged.
-    raw.frame(TEXT, "41").await;
-    let ping = loop {
-        let frame = raw.next_frame().await.unwrap();
-        if frame.opcode == TEXT {
-            break frame.payload;
-        }
-    };
-    assert_eq!(ping, b"2");
-    let mut raw = opened(&app, SOCKET).await;
+    let mut raw = service.opened(SOCKET).await;
     raw.frame(TEXT, "4abc").await;
     assert_eq!(raw.closed_with().await, 1002);
-    // Nobody waits longer than a second for a client to connect.
-    let mut silent = opened(&app, SOCKET).await;
+}
+
+#[tokio::test]
+async fn who_connects_to_no_namespace_is_closed_within_a_second() {
+    let service = Service::start().await;
+    let mut silent = service.opened(SOCKET).await;
     within(async {
         while silent.next_frame().await.is_some_and(|frame| frame.opcode == TEXT) {
             silent.try_send(common::frame(0x80 | TEXT, b"3")).await;
@@ -211,9 +391,23 @@ async fn namespaces_are_connected_with_their_auth() {
 }
 
 #[tokio::test]
+async fn a_namespace_is_left_and_the_connection_stays() {
+    let service = Service::start().await;
+    // Whoever leaves the only one goes on being pinged.
+    let mut raw = service.connected().await;
+    raw.frame(TEXT, "41").await;
+    assert_eq!(raw.next_frame().await.unwrap().payload, b"2");
+    let mut raw = service.connected().await;
+    connect(&mut raw, "40/custom", "40/custom,", r#"42/custom,["auth",{}]"#).await;
+    raw.frame(TEXT, "41/custom").await;
+    raw.frame(TEXT, r#"42["message","message to main namespace"]"#).await;
+    assert_eq!(hear(&mut raw).await, r#"42["message-back","message to main namespace"]"#);
+}
+
+#[tokio::test]
 async fn events_and_answers_come_back_with_their_attachments() {
-    let app = TestApp::start().await;
-    let mut raw = connected(&app).await;
+    let service = Service::start().await;
+    let mut raw = service.connected().await;
     raw.frame(TEXT, r#"42["message",1,"2",{"3":[true]}]"#).await;
     assert_eq!(hear(&mut raw).await, r#"42["message-back",1,"2",{"3":[true]}]"#);
     raw.frame(TEXT, r#"42456["message-with-ack",1,"2",{"3":[false]}]"#).await;
@@ -234,13 +428,13 @@ async fn events_and_answers_come_back_with_their_attachments() {
 
 #[tokio::test]
 async fn what_is_no_packet_closes_the_connection() {
-    let app = TestApp::start().await;
+    let service = Service::start().await;
     for packet in
         ["4abc", "42{}", r#"42abc["message-with-ack",1,"2",{"3":[false]}]"#, "40", r#"42/custom,["message"]"#, "44{}"]
     {
-        closes(&app, packet).await;
+        service.closes(packet).await;
     }
-    let mut raw = connected(&app).await;
+    let mut raw = service.connected().await;
     raw.frame(TEXT, r#"451-["message",{"_placeholder":true,"num":0}]"#).await;
     raw.frame(TEXT, r#"42["message"]"#).await;
     assert_eq!(raw.closed_with().await, 1002);

@@ -12,7 +12,8 @@ use super::push::{Entries, NewStart, Push, frame};
 use super::room::{Room, Seating, end_of, reset_event};
 use super::{Answer, Departure, JoinRequest, Mailbox, Rooms, Seated, SocketioAnswer, refused_by_store};
 use crate::domain::{Millis, Position, RoomId, User};
-use crate::protocol::socketio::{Place, Purpose, Record, event};
+use crate::protocol::socketio::event::{self, Edits};
+use crate::protocol::socketio::{Place, Purpose, Record};
 use crate::protocol::{Code, Event, Refused};
 use crate::store::{After, NEW_ROOMS_UP_TO_PERCENT, Page, PageSize, Reset, StoreError};
 
@@ -21,6 +22,10 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(1_000);
 
 /// What a refused client is told to wait.
 const RETRY_MS: Millis = 1_000;
+
+/// Pages that are read ahead, at most, for the texts of a page's messages that were edited behind it: more than a room of
+/// `limits.history_bytes` has by default.
+const EDITS_WITHIN_PAGES: usize = 32;
 
 /// How long a long resume waits before it asks a store again that didn't answer.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(1_000);
@@ -87,13 +92,15 @@ impl Entrance {
                 Answer::Socketio(_) => reading.await.map(|read| (read, 0)),
             }
             .map_err(by_store)?;
+            let mut later = Edits::new();
             if let Answer::Socketio(answer) = &request.answer {
                 if request.is_resume() {
                     continued(id, &read)?;
                 }
                 self.keep_record(answer, &read).await.map_err(by_store)?;
+                later = self.later_edits(&read).await.map_err(by_store)?;
             }
-            if let Some(reading) = self.reply(request, read, mark) {
+            if let Some(reading) = self.reply(request, read, &later, mark) {
                 return Ok((Seated { created }, reading));
             }
             // The log and this instance don't agree yet: bring the room up to date and read again. ANSWER_WITHIN ends it.
@@ -128,7 +135,7 @@ impl Entrance {
     }
 
     /// Puts the reply into the mailbox and seats the socket, in one step. `None` where the room must be healed before.
-    fn reply(&mut self, request: &JoinRequest, read: After, mark: u64) -> Option<Option<Reading>> {
+    fn reply(&mut self, request: &JoinRequest, read: After, later: &Edits, mark: u64) -> Option<Option<Reading>> {
         let (reason, page) = match read {
             After::Continued(page) => (None, page),
             After::Reset(reason, page) => (Some(reason), page),
@@ -153,7 +160,7 @@ impl Entrance {
                 read: mark,
                 members: state.view_for(&self.user),
             })),
-            Answer::Socketio(answer) => self.reply_to_socketio(answer, reason, &page),
+            Answer::Socketio(answer) => self.reply_to_socketio(answer, reason, &page, later),
         }
         let had_seat = state.has_seat(self.mailbox.id());
         let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from, top, self.page_size().bytes);
@@ -183,7 +190,7 @@ impl Entrance {
         }
     }
 
-    fn reply_to_socketio(&self, answer: &SocketioAnswer, reason: Option<Reset>, page: &Page) {
+    fn reply_to_socketio(&self, answer: &SocketioAnswer, reason: Option<Reset>, page: &Page, later: &Edits) {
         let Dialect::Socketio(style) = self.mailbox.dialect() else { return };
         let room = &self.room.id;
         answer.first.iter().for_each(|frame| self.mailbox.push(frame.clone()));
@@ -200,12 +207,39 @@ impl Entrance {
                     (Some(_), None | Some(Reset::Trimmed)) => 0,
                 };
                 let missed: Vec<_> = page.entries.iter().filter(|entry| entry.at > seen_until).cloned().collect();
-                event::messages(room, &missed, style).into_iter().for_each(|frame| self.mailbox.push(frame));
+                event::messages(room, &missed, later, style).into_iter().for_each(|frame| self.mailbox.push(frame));
                 if let Purpose::Update { ack: Some(ack) } = answer.purpose {
                     self.mailbox.push(event::answer(ack, None));
                 }
             }
         }
+    }
+
+    /// Of a page's messages that were edited behind its end, the texts of now: Socket.IO clients hear nothing of edits, so
+    /// a message comes in its place with that text or never.
+    async fn later_edits(&self, read: &After) -> Result<Edits, StoreError> {
+        let (After::Continued(page) | After::Reset(_, page)) = read;
+        let mut later = Edits::new();
+        if matches!(self.mailbox.dialect(), Dialect::Native) {
+            return Ok(later);
+        }
+        let mut wanted = event::edited_later(&page.entries);
+        let (mut from, mut top) = (end_of(page), page.top);
+        for _ in 0..EDITS_WITHIN_PAGES {
+            if wanted.is_empty() || from == top {
+                break;
+            }
+            let size = self.page_size();
+            let read = self.rooms.store.read_after(&self.room.id, from.into(), size, size).await?;
+            let After::Continued(ahead) = read else { break };
+            for (target, text) in event::edits(&ahead.entries) {
+                if wanted.remove(&target) {
+                    later.insert(target, Arc::clone(text));
+                }
+            }
+            (from, top) = (end_of(&ahead), ahead.top);
+        }
+        Ok(later)
     }
 
     /// Pushes the log from a position on, as fast as the socket takes it, until the socket is where the room is.
@@ -215,7 +249,11 @@ impl Entrance {
         loop {
             poll_fn(|cx| self.mailbox.poll_drained(cx, size.bytes)).await;
             let read = self.rooms.store.read_after(&self.room.id, from.into(), size, size).await;
-            let Ok(read) = read else {
+            let read = match read {
+                Ok(read) => self.later_edits(&read).await.map(|later| (read, later)),
+                Err(error) => Err(error),
+            };
+            let Ok((read, later)) = read else {
                 tokio::time::sleep(READ_AGAIN_AFTER).await;
                 continue;
             };
@@ -224,7 +262,7 @@ impl Entrance {
                 if !state.is_catching_up(self.mailbox.id(), number) {
                     return;
                 }
-                from = self.push(&read);
+                from = self.push(&read, &later);
                 let (After::Continued(page) | After::Reset(_, page)) = &read;
                 self.rooms.take_in(&self.room, &mut state, &page.entries);
                 state.seat(&self.room.id, &self.mailbox, &self.user, from, page.top, size.bytes)
@@ -241,13 +279,18 @@ impl Entrance {
     }
 
     /// Pushes a page to this socket alone; returns where it is then.
-    fn push(&self, read: &After) -> Position {
-        let page = match read {
-            After::Continued(page) => {
+    fn push(&self, read: &After, later: &Edits) -> Position {
+        let page = match (read, self.mailbox.dialect()) {
+            (After::Continued(page), Dialect::Socketio(style)) => {
+                let frames = event::messages(&self.room.id, &page.entries, later, style);
+                frames.into_iter().for_each(|frame| self.mailbox.push(frame));
+                page
+            }
+            (After::Continued(page), Dialect::Native) => {
                 Push::new(&Entries { room: &self.room.id, entries: &page.entries }).to(&self.mailbox);
                 page
             }
-            After::Reset(reason, page) => {
+            (After::Reset(reason, page), _) => {
                 let unseen = Entries { room: &self.room.id, entries: &page.entries };
                 let event = reset_event(&self.room.id, *reason, page);
                 Push::new(&NewStart { event, unseen }).to(&self.mailbox);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::mailbox::{Dialect, Mailbox};
 use super::roster::Told;
 use crate::domain::{Entry, RoomId, User};
+use crate::protocol::socketio::event::Edits;
 use crate::protocol::socketio::{self, Style};
 use crate::protocol::{Event, native};
 
@@ -75,7 +76,7 @@ impl Encode for Entries<'_> {
     }
 
     fn socketio(&self, style: &Style) -> Vec<Bytes> {
-        socketio::event::messages(self.room, self.entries, style)
+        socketio::event::messages(self.room, self.entries, &Edits::new(), style)
     }
 }
 

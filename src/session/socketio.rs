@@ -244,6 +244,7 @@ impl Session {
     }
 
     fn disconnect(&mut self, now: Millis, out: &mut Vec<Action>) {
+        // A join that is dropped keeps what it took from the limit of new rooms: it may have made its room by now.
         out.push(Action::Abandon);
         leave(self.seat.take(), out);
         // A long one has its seat before it ends.

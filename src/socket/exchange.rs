@@ -122,7 +122,7 @@ impl Exchange {
         if matches!(state.upgrade, Upgrade::Ready(_) | Upgrade::Done) || state.broken.is_some() {
             return Err(BadRequest::Bad);
         }
-        if state.poll.as_ref().is_some_and(|poll| !poll.is_closed()) {
+        if state.poll.is_some() {
             state.break_off(Broken::Violation(Close::Protocol, None));
             drop(state);
             self.task.wake();
@@ -130,11 +130,12 @@ impl Exchange {
         }
         if let Some(payload) = state.outgoing.take() {
             let _ = sender.send(payload);
-            drop(state);
-            self.task.wake();
         } else {
             state.poll = Some(sender);
         }
+        drop(state);
+        // It can send, or has to watch who waits.
+        self.task.wake();
         Ok(receiver)
     }
 
@@ -178,6 +179,12 @@ impl Exchange {
         }
         if let Some(broken) = state.broken {
             return Poll::Ready(Err(broken));
+        }
+        // A client whose poll is cut off knows nothing of what it would have been answered: it begins anew.
+        if state.poll.as_mut().is_some_and(|poll| poll.poll_closed(cx).is_ready()) {
+            state.poll = None;
+            state.break_off(Broken::Gone);
+            return Poll::Ready(Err(Broken::Gone));
         }
         match std::mem::replace(&mut state.upgrade, Upgrade::Done) {
             Upgrade::Ready(wire) => Poll::Ready(Ok(Arrived::WebSocket(wire, state.outgoing.take()))),

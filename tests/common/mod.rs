@@ -65,16 +65,28 @@ impl TestApp {
 
     /// Instances that share a store, and the keys of what they sign.
     pub async fn several<const N: usize>(settings: &[(&str, &str)]) -> [Self; N] {
-        let mut settings = settings.to_vec();
-        settings.push(("AUTH__KEYS", "a-key-that-the-instances-of-a-test-share"));
-        let settings = load(&settings);
-        let memory = memory(&settings);
+        Self::each([settings; N]).await
+    }
+
+    /// The same, with settings for each; the store's are those of the first.
+    pub async fn each<const N: usize>(settings: [&[(&str, &str)]; N]) -> [Self; N] {
+        let all = settings.map(|settings| {
+            let keys = ("AUTH__KEYS", "a-key-that-the-instances-of-a-test-share");
+            load(&settings.iter().copied().chain([keys]).collect::<Vec<_>>())
+        });
+        let memory = memory(&all[0]);
         let mut apps = Vec::new();
-        for _ in 0..N {
+        for settings in &all {
             let (store, feed) = memory.attach(&settings.instance);
-            apps.push(Self::serve(&settings, store, feed).await);
+            apps.push(Self::serve(settings, store, feed).await);
         }
         apps.try_into().ok().unwrap()
+    }
+
+    /// One that was started elsewhere, and ends there.
+    pub fn at(address: SocketAddr) -> Self {
+        let serving = tokio::spawn(std::future::pending());
+        Self { address, drain: CancellationToken::new(), end: CancellationToken::new(), serving }
     }
 
     async fn serve(settings: &Settings, store: Arc<dyn Store>, feed: Feed) -> Self {

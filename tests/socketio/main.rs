@@ -9,6 +9,8 @@ mod common;
 mod events;
 mod misuse;
 mod polling;
+#[path = "../common/redis.rs"]
+mod redis_server;
 mod resume;
 mod sample;
 mod session;

@@ -150,7 +150,7 @@ async fn heartbeats_come_by_polls_and_silence_ends_the_session() {
     let app = TestApp::with(&[
         ("SOCKETIO__POLLING", "true"),
         ("HEARTBEAT_MS", "100"),
-        ("HEARTBEAT_TIMEOUT_MS", "500"),
+        ("HEARTBEAT_TIMEOUT_MS", "2000"),
         ("HELLO_TIMEOUT_MS", "60000"),
     ])
     .await;
@@ -196,6 +196,18 @@ async fn two_polls_at_once_end_the_session() {
 }
 
 #[tokio::test]
+async fn a_poll_that_is_cut_off_ends_the_session() {
+    let app = TestApp::with(&[("SOCKETIO__POLLING", "true"), ("PRESENCE__GRACE_MS", "100")]).await;
+    let mut witness = Client::member(&app, "Wil", "R").await;
+    let mut session = Session::member(&app, "Ada").await;
+    assert_eq!(witness.notification().await.1, "Ada just entered the room");
+    session.ask(&app).await;
+    session.gets = app.connect().await;
+    assert_eq!(witness.notification().await.1, "Ada just left the room");
+    session.is_gone(&app).await;
+}
+
+#[tokio::test]
 async fn a_client_that_closes_ends_its_poll_with_nothing() {
     let app = TestApp::with(POLLING).await;
     let mut session = Session::open(&app).await;
@@ -209,15 +221,23 @@ async fn a_client_that_closes_ends_its_poll_with_nothing() {
 #[tokio::test]
 async fn the_poll_behind_the_clients_own_end_is_answered_once() {
     let app = TestApp::with(&[("SOCKETIO__POLLING", "true"), ("LIMITS__CONNECTIONS", "1")]).await;
-    let mut session = Session::open(&app).await;
-    session.says(&app, "1").await;
-    // The place of the session is free as soon as its task has ended.
-    crate::client::eventually("the session has ended", || async {
-        app.get("/health/ready").await.json()["sockets"] == 0
-    })
-    .await;
-    assert_eq!(session.heard(&app).await, "6");
-    assert_eq!(session.poll(&app).await.status, 400);
+    // A session is remembered for a second, which may have passed on a machine that had other things to do.
+    for _ in 0..20 {
+        let mut session = Session::open(&app).await;
+        session.says(&app, "1").await;
+        // The place of the session is free as soon as its task has ended.
+        crate::client::eventually("the session has ended", || async {
+            app.get("/health/ready").await.json()["sockets"] == 0
+        })
+        .await;
+        let late = session.poll(&app).await;
+        if late.status == 200 {
+            assert_eq!(late.body, b"6");
+            assert_eq!(session.poll(&app).await.status, 400);
+            return;
+        }
+    }
+    panic!("none of the late polls was answered");
 }
 
 #[tokio::test]
@@ -401,7 +421,7 @@ async fn polls_while_a_websocket_is_tried_wait_a_little_and_are_refused_once_it_
     let (_, mut raw) = try_upgrade(&app, &ada.sid).await;
     raw.frame(TEXT, "2probe").await;
     assert_eq!(raw.next_frame().await.unwrap().payload, b"3probe");
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     for _ in 0..3 {
         assert_eq!(ada.heard(&app).await, "6");
     }

@@ -58,7 +58,8 @@ async fn a_half_open_connection_is_replaced_and_nobody_sees_it() {
 
 #[tokio::test]
 async fn a_connection_as_old_as_it_may_get_is_closed_and_resumed() {
-    let [one, two] = TestApp::several(&[("ROTATE_AFTER_MS", "400"), ("DRAIN__SPREAD_MS", "10")]).await;
+    // Only of one instance: on the other one nobody is in a hurry.
+    let [one, two] = TestApp::each([&[("ROTATE_AFTER_MS", "3000"), ("DRAIN__SPREAD_MS", "10")], &[]]).await;
     let mut ada = Client::member(&one, "Ada", "R").await;
     assert_eq!(ada.raw.closed_with().await, 4001);
     let mut bo = Client::member(&two, "Bo", "R").await;
@@ -205,7 +206,7 @@ async fn where_the_log_was_trimmed_it_is_a_new_connection_and_update_socket_id_b
 
 #[tokio::test]
 async fn where_the_log_was_forgotten_update_socket_id_brings_what_is_new_and_nothing_twice() {
-    let [one, two] = TestApp::several(&[("LIMITS__HISTORY_IDLE_MS", "1000")]).await;
+    let [one, two] = TestApp::several(&[("LIMITS__HISTORY_IDLE_MS", "4000")]).await;
     let mut ada = Client::member(&one, "Ada", "R").await;
     let mut bo = Client::member(&two, "Bo", "R").await;
     for text in ["old 1", "old 2"] {
@@ -325,5 +326,39 @@ async fn a_message_that_was_edited_meanwhile_comes_as_it_is_now() {
     }
     assert!(ada.reconnect(&two).await);
     assert_eq!(ada.messages(2).await, ["first, better", "third"]);
+    ada.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_edited_far_behind_it_comes_in_its_place_too() {
+    let settings = [("LIMITS__PAGE_ENTRIES", "20"), ("LIMITS__SEND_BURST", "1000"), ("LIMITS__COMMAND_BURST", "1000")];
+    let [one, two] = TestApp::several(&settings).await;
+    let mut ada = Client::member(&one, "Ada", "R").await;
+    let mut nat = two.member("Nat", "R").await;
+    one.kill().await;
+    let mut expected = Vec::new();
+    let mut next_id = 10;
+    let mut says = async |command: Value| {
+        let mut command = command;
+        next_id += 1;
+        command["room"] = json!("R");
+        command["id"] = json!(next_id);
+        command["key"] = json!(next_id.to_string());
+        nat.say(&command).await;
+        nat.hear_type("sent").await;
+    };
+    for number in 1..=150 {
+        says(json!({"type": "send", "text": number.to_string()})).await;
+        expected.push(number.to_string());
+    }
+    // In the first page, in a later one, twice, and one that is gone in the end.
+    for (target, text) in [(1, "one"), (50, "fifty"), (2, "two"), (2, "two again"), (3, "three")] {
+        says(json!({"type": "edit", "target": target, "text": text})).await;
+        expected[target - 1] = text.to_owned();
+    }
+    says(json!({"type": "delete", "target": 3})).await;
+    expected.remove(2);
+    assert!(ada.reconnect(&two).await);
+    assert_eq!(ada.messages(149).await, expected);
     ada.assert_quiet().await;
 }

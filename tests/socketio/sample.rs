@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::common::{TEXT, TestApp, frame};
+use crate::common::{CLOSE, TEXT, TestApp, frame};
+use crate::redis_server::RedisServer;
 
 const FAST: &[(&str, &str)] = &[
     ("LIMITS__COMMANDS_PER_SECOND", "1000000"),
@@ -145,6 +146,33 @@ async fn fault_6_single_frames_ended_the_process() {
 }
 
 #[tokio::test]
+async fn fault_6_an_existing_key_of_another_type_ended_the_process() {
+    let redis = RedisServer::start().await;
+    let app = TestApp::with(&[("STORE__URL", &redis.url())]).await;
+    let mut witness = Client::member(&app, "Wil", "R").await;
+    // The tutorial's rooms were keys of the same Redis: here no room's name is one.
+    redis.cli(&["LPUSH", "taken", "x"]).await;
+    Client::member(&app, "Ada", "taken").await.send("the list of this name is another's").await;
+    assert_eq!(redis.cli(&["TYPE", "taken"]).await.trim(), "list");
+    // Under a key of our own it makes that room unusable, and nothing else.
+    let mut ada = Client::member(&app, "Ada", "spoilt").await;
+    redis.cli(&["DEL", "confab:{spoilt}:meta"]).await;
+    redis.cli(&["LPUSH", "confab:{spoilt}:meta", "x"]).await;
+    let is_error = |answer: &Value| answer.as_array().is_some_and(|args| args.len() == 1 && args[0].is_string());
+    let answer = ada.call("sendMessage", &json!("not stored")).await;
+    assert!(is_error(&answer), "{answer}");
+    ada.emit("sendMessage", &json!("without an answer")).await;
+    let seat = json!({"user": "Bo", "room": "spoilt"});
+    let mut bo = Client::connect(&app).await;
+    let answer = bo.call("signin", &seat).await;
+    assert!(is_error(&answer), "{answer}");
+    bo.emit("signin", &seat).await;
+    bo.emit("updateSocketId", &seat).await;
+    bo.assert_serves_behind().await;
+    witness.send("still here").await;
+}
+
+#[tokio::test]
 async fn fault_7_an_array_as_room_listened_to_several() {
     let app = TestApp::start().await;
     let mut spy = Client::connect(&app).await;
@@ -240,12 +268,29 @@ async fn fault_14_rooms_came_back_different_from_each_instance() {
 
 #[tokio::test]
 async fn fault_15_there_was_no_drain() {
-    let app = TestApp::with(&[("DRAIN__SPREAD_MS", "100")]).await;
-    let mut ada = Client::member(&app, "Ada", "R").await;
-    app.drain.cancel();
-    ada.send("answered while it drains").await;
-    assert_eq!(ada.raw.closed_with().await, 4002);
-    app.ended().await;
+    let [one, two] = TestApp::several(&[("DRAIN__SPREAD_MS", "2000")]).await;
+    let mut members = Vec::new();
+    for _ in 0..10 {
+        members.push(Client::member(&one, "Ada", "R").await);
+    }
+    one.drain.cancel();
+    for member in &mut members {
+        member.raw.try_send(frame(0x80 | TEXT, br#"4277["sendMessage","while it drains"]"#)).await;
+    }
+    let mut answered = 0;
+    for member in &mut members {
+        let code = loop {
+            let frame = member.raw.next_frame().await.expect("it is closed with a code");
+            answered += usize::from(frame.payload == b"4377[]");
+            if frame.opcode == CLOSE {
+                break u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+            }
+        };
+        assert_eq!(code, 4002);
+    }
+    one.ended().await;
+    assert!(answered > 0, "not all are closed at once");
+    assert!(history(&two, "R").await.len() >= answered, "whatever was answered is there");
 }
 
 #[tokio::test]

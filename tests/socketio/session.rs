@@ -216,6 +216,19 @@ fn a_record_that_is_found_is_resumed_and_its_identity_goes_on() {
 }
 
 #[test]
+fn who_is_too_fast_for_ten_seconds_is_closed() {
+    let mut driven = Driven::member();
+    let mut closed_at = None;
+    while closed_at.is_none() && driven.now < 30_000 {
+        driven.now += 1;
+        let actions = driven.calls(message("x"));
+        closed_at = actions.contains(&Action::Close(Close::Budget, Some(10_000))).then_some(driven.now);
+    }
+    let closed_at = closed_at.expect("a thousand events a second are too many");
+    assert!((10_000..11_000).contains(&closed_at), "{closed_at}");
+}
+
+#[test]
 fn readings_of_records_count_as_events() {
     let mut driven = Driven::new();
     for _ in 0..=Limits::default().command_burst {

@@ -1,7 +1,7 @@
 //! What a client hears, as packets in the form of an Engine.IO payload: joined by its separator, ready for HTTP, and for
 //! a WebSocket to be taken apart again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,12 +20,16 @@ const FRAME_BYTES: usize = 16 * 1024;
 const ENTERED: &str = "Someone's here";
 const LEFT: &str = "Someone just left";
 
+/// The newest texts of messages, by their offsets.
+pub type Edits = HashMap<u64, Arc<str>>;
+
 /// The messages among some entries of a room, in order, as frames. Other kinds of entry mean nothing to these clients.
+/// `later` has what entries behind these have made of them.
 #[must_use]
-pub fn messages(room: &RoomId, entries: &[Arc<Entry>], style: &Style) -> Vec<Bytes> {
+pub fn messages(room: &RoomId, entries: &[Arc<Entry>], later: &Edits, style: &Style) -> Vec<Bytes> {
     let mut frames = Vec::new();
     let mut open = Vec::new();
-    for (entry, text) in visible(entries) {
+    for (entry, text) in visible(entries, later) {
         if open.len() >= FRAME_BYTES {
             frames.push(std::mem::take(&mut open).into());
         }
@@ -59,10 +63,32 @@ pub fn notifications(joined: &[User], left: &[User]) -> Vec<Bytes> {
     if frame.is_empty() { Vec::new() } else { vec![frame.into()] }
 }
 
+/// The messages among some entries whose text of now is in an entry behind these.
+#[must_use]
+pub fn edited_later(entries: &[Arc<Entry>]) -> HashSet<u64> {
+    let edited =
+        |entry: &&Arc<Entry>| matches!(entry.body, Body::Message { text: Text::Withdrawn(_, Withdrawal::Edited), .. });
+    let mut offsets: HashSet<u64> = entries.iter().filter(edited).map(|entry| entry.offset).collect();
+    for (target, _) in edits(entries) {
+        offsets.remove(&target);
+    }
+    offsets
+}
+
+/// The edits among some entries whose texts are the newest of their messages.
+pub fn edits(entries: &[Arc<Entry>]) -> impl Iterator<Item = (u64, &Arc<str>)> {
+    entries.iter().filter_map(|entry| match &entry.body {
+        Body::Edited { target, text: Text::Kept(text) } => Some((*target, text)),
+        _ => None,
+    })
+}
+
 /// The answer to `signin`: the room's newest messages, or `null` where it has none.
 #[must_use]
 pub fn signed_in(ack: AckId, room: &RoomId, entries: &[Arc<Entry>], style: &Style) -> Bytes {
-    let messages: Vec<_> = visible(entries).map(|(entry, text)| Message::new(entry, text, style)).collect();
+    // They reach to the end of the log, so nothing is later.
+    let later = Edits::new();
+    let messages: Vec<_> = visible(entries, &later).map(|(entry, text)| Message::new(entry, text, style)).collect();
     let history = (!messages.is_empty()).then(|| History { room: room.as_str(), messages });
     packet(Kind::Ack, Some(ack), &(None::<()>, history))
 }
@@ -105,14 +131,10 @@ fn write(frame: &mut Vec<u8>, json: &impl Serialize) {
     debug_assert!(written.is_ok(), "strings and numbers always encode");
 }
 
-/// The messages that can still be read, with the text that they have now, as far as these entries tell.
-fn visible(entries: &[Arc<Entry>]) -> impl Iterator<Item = (&Entry, &str)> {
-    let mut edits: HashMap<u64, &str> = HashMap::new();
-    for entry in entries {
-        if let Body::Edited { target, text: Text::Kept(text) } = &entry.body {
-            edits.insert(*target, text);
-        }
-    }
+/// The messages that can still be read, with the text that they have now, as far as these entries and `later` tell.
+fn visible<'a>(entries: &'a [Arc<Entry>], later: &'a Edits) -> impl Iterator<Item = (&'a Entry, &'a str)> {
+    let later = later.iter().map(|(target, text)| (*target, text));
+    let edits: HashMap<u64, &str> = edits(entries).chain(later).map(|(target, text)| (target, &**text)).collect();
     entries.iter().filter_map(move |entry| match &entry.body {
         Body::Message { text: Text::Kept(text), .. } => Some((&**entry, &**text)),
         Body::Message { text: Text::Withdrawn(_, Withdrawal::Edited), .. } => {
