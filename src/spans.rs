@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::domain::Trace;
 
 /// Spans that may wait for the exporter, those under way to the collector included; beyond it they are dropped and counted.
-/// A span takes about 600 bytes, so this is some 1.2 MiB at most.
+/// That is 2 MiB at most.
 pub const QUEUE: usize = 2_048;
 
 /// Traces a second that are recorded because their callers say so; anybody may say so. What comes beyond it is delivered
@@ -377,7 +377,16 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::mem::size_of;
+
     use super::*;
+
+    #[test]
+    fn a_full_queue_takes_no_more_than_the_reference_says() {
+        // Names and words are the program's own and borrowed, so nothing else is on the heap.
+        let span = size_of::<SpanData>() + ATTRIBUTES * size_of::<KeyValue>() + size_of::<Link>();
+        assert!(QUEUE * span <= 2 * 1024 * 1024, "{span} bytes a span");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_jumps_makes_no_negative_duration() {

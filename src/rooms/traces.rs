@@ -88,3 +88,69 @@ impl FanOut {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
+mod tests {
+    use std::task::{Context, Waker};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::{Body, Chain, Draft, Key, Text, User, UserId, UserName};
+    use crate::rooms::{Dialect, Taken};
+
+    fn mark(span: u64) -> Mark {
+        Mark { trace: Trace::new(1, span, true).unwrap(), since: Instant::now() }
+    }
+
+    #[test]
+    fn a_mark_is_taken_with_its_frame_and_goes_with_a_queue_that_is_dropped() {
+        let mailbox = Mailbox::new(1, Dialect::Native, 100);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut take = |most| {
+            let mut taken = Taken::default();
+            let _ = mailbox.poll_take(&mut cx, most, &mut taken);
+            (taken.frames.len(), taken.marks.iter().map(|mark| mark.trace.span()).collect::<Vec<_>>())
+        };
+        let frame = || Bytes::from_static(b"0123456789");
+        for span in [None, Some(2), Some(3), None] {
+            mailbox.push(frame());
+            if let Some(span) = span {
+                mailbox.mark(mark(span));
+            }
+        }
+        assert_eq!(take(0), (0, vec![]));
+        assert_eq!(take(10), (1, vec![]));
+        assert_eq!(take(10), (1, vec![2]));
+        mailbox.push(frame());
+        mailbox.mark(mark(5));
+        assert_eq!(take(20), (2, vec![3]));
+        assert_eq!(take(100), (1, vec![5]));
+        mailbox.push(frame());
+        mailbox.mark(mark(6));
+        mailbox.push(Bytes::from(vec![0; 100]));
+        assert_eq!(take(100), (0, vec![]), "the reader was too slow");
+    }
+
+    #[test]
+    fn what_never_comes_is_forgotten_and_what_comes_is_found_by_its_author_and_key() {
+        let user = |id: &str| User { id: UserId::parse(id).unwrap(), name: UserName::parse("Ada", 64).unwrap() };
+        let draft = |by: &str, key: usize| Draft {
+            user: user(by),
+            key: Key::parse(&format!("k{key}")).unwrap(),
+            body: Body::Message { text: Text::Kept("hi".into()), reply_to: None },
+            trace: Trace::new(1, 1, true),
+        };
+        let entry = |by: &str, key| Arc::new(Entry::number(draft(by, key), 0, Chain::from_bits(1), 1));
+        let mut expected = Expected::default();
+        for key in 0..=EXPECTED {
+            let draft = draft("ada", key);
+            expected.add(Traced::now(&draft, draft.trace.unwrap()));
+        }
+        assert!(expected.begin(&[entry("ada", 0)]).is_none(), "the oldest was forgotten");
+        assert!(expected.begin(&[entry("bea", 1)]).is_none(), "somebody else's");
+        assert_eq!(expected.begin(&[entry("ada", 1), entry("bea", 9), entry("ada", 2)]).unwrap().spans.len(), 2);
+        assert!(expected.begin(&[entry("ada", 1)]).is_none(), "it came");
+    }
+}
