@@ -12,14 +12,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use collector::{Collector, Export};
+use futures_util::SinkExt as _;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
 use serde_json::{Value, json};
 use served::Served;
 use tls::Tls;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
 
 /// Attributes whose value is a text.
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
@@ -102,6 +104,20 @@ async fn traces_and_metrics_reach_a_collector() {
         .await;
     assert_eq!((counted["confab.sockets"], counted["confab.handshakes"], counted["confab.turned_away"]), (1, 1, 0));
     assert!(counted["confab.deliveries"] >= 4, "three replies and a message: {counted:?}");
+}
+
+#[tokio::test]
+async fn what_a_socketio_client_sends_in_vain_is_counted() {
+    let mut collector = Collector::start().await;
+    let endpoint = format!("http://127.0.0.1:{}", collector.port);
+    let served = Served::start(&settings(&endpoint));
+    let url = format!("ws://127.0.0.1:{}/socket.io/?EIO=4&transport=websocket", served.port);
+    let stream = TcpStream::connect(format!("127.0.0.1:{}", served.port)).await.unwrap();
+    let (mut client, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    for packet in ["40", r#"42["drawing",{"x":1}]"#, r#"42["signin"]"#, r#"437["an answer to nothing"]"#] {
+        client.send(Message::text(packet)).await.unwrap();
+    }
+    collector.receive("a count of three", |export| numbers(export).get("confab.ignored") == Some(&3)).await;
 }
 
 #[tokio::test]

@@ -141,3 +141,45 @@ pub fn frame(event: &Event) -> Bytes {
     native::encode(event, &mut out);
     out.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Counts how often it is encoded.
+    #[derive(Default)]
+    struct Counted {
+        native: Cell<usize>,
+        socketio: Cell<usize>,
+    }
+
+    impl Encode for Counted {
+        fn native(&self) -> Vec<Bytes> {
+            self.native.set(self.native.get() + 1);
+            vec![Bytes::from_static(b"{}")]
+        }
+
+        fn socketio(&self, _: &Style) -> Vec<Bytes> {
+            self.socketio.set(self.socketio.get() + 1);
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn a_push_is_encoded_once_for_each_protocol_that_somebody_speaks() {
+        let style = Arc::new(Style { seal: None, extra_fields: false });
+        let [native, socketio] = [Dialect::Native, Dialect::Socketio(style)];
+        let what = Counted::default();
+        let mut push = Push::new(&what);
+        for _ in 0..3 {
+            push.to(&Mailbox::new(1, native.clone(), 1_000));
+        }
+        assert_eq!((what.native.get(), what.socketio.get()), (1, 0));
+        for _ in 0..3 {
+            push.to(&Mailbox::new(2, socketio.clone(), 1_000));
+        }
+        assert_eq!((what.native.get(), what.socketio.get()), (1, 1));
+    }
+}

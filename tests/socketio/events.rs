@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::common::TestApp;
+use crate::common::{TestApp, within};
+use crate::redis_server::RedisServer;
 
 const PLAIN: &[(&str, &str)] = &[("SOCKETIO__RESUME", "false")];
 
@@ -216,6 +217,39 @@ async fn edits_deletions_and_reactions_do_not_disturb() {
     let answer = late.call("signin", &json!({"user": "Late", "room": "R"})).await;
     let texts: Vec<_> = answer[1]["messages"].as_array().unwrap().iter().map(|message| &message["text"]).collect();
     assert_eq!(texts, ["first, better", "third", "last"]);
+}
+
+#[tokio::test]
+async fn what_could_not_be_stored_is_answered_with_an_error_and_the_client_stays() {
+    let redis = RedisServer::start().await;
+    let app = TestApp::with(&[("STORE__URL", &redis.url())]).await;
+    let mut ada = Client::member(&app, "Ada", "R").await;
+    ada.send("before").await;
+    let port = redis.stop();
+    for (event, argument) in [("sendMessage", json!("meanwhile")), ("signin", json!({"user": "Ada", "room": "S"}))] {
+        let answer = ada.call(event, &argument).await;
+        assert!(answer[0].is_string() && answer[1].is_null(), "{event}: {answer}");
+    }
+    let _redis = RedisServer::on(port, &[]).await;
+    within(async {
+        while ada.call("sendMessage", &json!("after")).await != json!([]) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    // Rooms are heard again a moment later.
+    let mut bo = Client::connect(&app).await;
+    let answer = within(async {
+        loop {
+            let answer = bo.call("signin", &json!({"user": "Bo", "room": "R"})).await;
+            if answer[0].is_null() {
+                break answer;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(answer[1]["messages"][0]["text"], "after", "the same client, in the same room: {answer}");
 }
 
 #[tokio::test]
