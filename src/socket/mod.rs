@@ -265,7 +265,7 @@ async fn serve_session(hub: Arc<Hub>, app: App, carrier: Carrier, sid: String, t
     match app {
         App::Tutorial => {
             Socket::new(hub, carrier, dialect, trace, |hub, mailbox, reachable, now| {
-                Socketio::new(hub, mailbox, style, &sid, may_upgrade, reachable, now)
+                Socketio::new(hub, mailbox, style, &sid, may_upgrade, reachable, now).in_trace(trace)
             })
             .await;
         }

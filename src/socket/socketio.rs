@@ -18,7 +18,7 @@ use super::link::Incoming;
 use super::outcome::{unanswered_write, write_refused};
 use super::{ANSWER_WITHIN, Hub};
 use crate::auth::new_id;
-use crate::domain::{Body, Draft, Key, Millis, RoomId, Text, User};
+use crate::domain::{Body, Draft, Key, Millis, RoomId, Text, Trace, User};
 use crate::protocol::engineio::{self, Open, Packet};
 use crate::protocol::socketio::{AckId, Pid, Place, Purpose, Record, Said, Style, call, event};
 use crate::protocol::{Close, Code, Malformed};
@@ -44,6 +44,8 @@ pub struct Socketio {
     /// A packet whose attachments are still to come, and how many.
     unfinished: Option<(Said, usize)>,
     closing: Option<(Close, Option<Millis>)>,
+    /// Where its handshake stands in a trace.
+    trace: Option<Trace>,
 }
 
 /// What the store has answered.
@@ -90,7 +92,13 @@ impl Socketio {
             in_flight: InFlight::new(),
             unfinished: None,
             closing: None,
+            trace: None,
         }
+    }
+
+    /// The same client, whose handshake stands in a trace.
+    pub fn in_trace(self, trace: Option<Trace>) -> Self {
+        Self { trace, ..self }
     }
 
     fn receive_text(&mut self, text: &str, now: Millis) -> Result<(), Malformed> {
@@ -242,7 +250,7 @@ impl Socketio {
         // These clients have no keys and never retry by themselves, so any new key will do.
         let Ok(key) = Key::parse(&new_sid()) else { return };
         let body = Body::Message { text: Text::Kept(text), reply_to: None };
-        let followed = Followed::begin("message", None, None);
+        let followed = Followed::begin("message", None, self.trace);
         let appending = self.hub.rooms.write(room, Draft { user, key, body, trace: followed.trace() });
         let written = timeout(ANSWER_WITHIN, appending).map(move |result| {
             let result = match result {
