@@ -135,8 +135,10 @@ def open_page(settings, _):
 
 
 def run_smoke(settings, _):
-    _, status = running(settings)
-    smoke.run(status["port"], len(status["front"]["instances"]), replica=status["redis"]["replicates"])
+    runtime, status = running(settings)
+    smoke.run(
+        status["port"], len(status["front"]["instances"]), replica=status["redis"]["replicates"], probe=runtime.probe
+    )
 
 
 def run_chaos(settings, arguments):

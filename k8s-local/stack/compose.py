@@ -91,6 +91,12 @@ class Compose:
         )  # fmt: skip
         return json.loads(told.stdout) if told.returncode == 0 else None
 
+    def probe(self, *arguments):
+        """Runs `confab probe` in an instance, through the front: whether it worked, and what it said."""
+        command = ["/usr/local/bin/confab", "probe", "ws://front:8080/ws", *arguments]
+        done = self.compose("exec", "-T", "confab", *command, quiet=True)
+        return done.returncode == 0, (done.stdout + done.stderr).strip()
+
     def up(self):
         for name in ("port", "redis_port"):
             if not getattr(self.settings, name):

@@ -75,6 +75,13 @@ class Kind:
             "redis": {"primary": "redis-primary", "replicates": True},
         }
 
+    def probe(self, *arguments):
+        """Runs `confab probe` in a pod, on its own instance, for a pod may not reach the front: whether it worked, and what
+        it said."""
+        command = ["/usr/local/bin/confab", "probe", *arguments]
+        done = self.kubectl("-n", NAMESPACE, "exec", "deploy/confab", "--", *command, quiet=True)
+        return done.returncode == 0, (done.stdout + done.stderr).strip()
+
     def up(self):
         if not self.settings.port:
             raise Problem("LOCAL_PORT=0: kind needs a port; any free one is for native only")

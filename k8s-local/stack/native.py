@@ -20,6 +20,9 @@ from .supervisor import programs
 
 READY_WITHIN_S = 120
 
+# What the stack's files may take: logs and sockets, for Redis keeps nothing on disk.
+ROOM_MIB = 32
+
 # Lines of a log that are shown when a start fails.
 TAIL = 5
 
@@ -58,6 +61,8 @@ class Native:
             print("local: the running stack has other settings or programs: it is started again")
         if self.down() and not running:
             print("local: what an earlier start left is cleaned away")
+        if full := self.full():
+            raise Problem(full)
         port = processes.free_port(wanted.port, "LOCAL_PORT")
         redis_port = processes.free_port(wanted.redis_port, "LOCAL_REDIS_PORT")
         (self.state / "logs").mkdir(parents=True)
@@ -103,9 +108,19 @@ class Native:
             if supervisor and supervisor.poll() is not None:
                 break
             time.sleep(0.1)
-        said = self.tail("supervisor.log") or self.tail("instance-1.log")
+        said = self.tail("supervisor.log") or self.tail("instance-1.log") or "its logs say nothing"
+        # A full disk leaves no log that could say so.
+        said = self.full() or f"the stack doesn't get ready: {said}"
         self.down()
-        raise Problem(f"the stack doesn't get ready: {said or 'its logs say nothing'}")
+        raise Problem(said)
+
+    def full(self):
+        """That the disk is full; None where it isn't."""
+        folder = self.state.parent
+        left = shutil.disk_usage(folder).free >> 20
+        if left >= ROOM_MIB:
+            return None
+        return f"the disk is full: {left} MiB are left for {folder}, {ROOM_MIB} are needed: make room, then run it again"
 
     def tail(self, log):
         try:
@@ -140,6 +155,13 @@ class Native:
         ended = processes.end_all(self.state)
         shutil.rmtree(self.state, ignore_errors=True)
         return bool(status or ended or there)
+
+    def probe(self, *arguments):
+        """Runs `confab probe` through the front: whether it worked, and what it said."""
+        url = f"ws://127.0.0.1:{self.status()['port']}/ws"
+        command = [programs(self.settings)[0], "probe", url, *arguments]
+        done = subprocess.run(command, env=processes.environment(self.state), capture_output=True, text=True, check=False)
+        return done.returncode == 0, (done.stdout + done.stderr).strip()
 
     def logs(self, follow):
         files = sorted((self.state / "logs").glob("*.log"))

@@ -34,7 +34,7 @@ def test_it_comes_up_serves_and_goes_without_a_trace(local):
     assert again.code == 0 and local.status()["pids"] == status["pids"], again.output
     smoke = local.run("smoke")
     assert smoke.code == 0 and "FAILED" not in smoke.output, smoke.output
-    assert smoke.output.count("ok ") >= 6, smoke.output
+    assert smoke.output.count("ok ") >= 8 and "ok       the service's own probe" in smoke.output, smoke.output
     listed = local.run("status")
     assert listed.code == 0 and "instance-2  ready" in listed.output, listed.output
     down = local.run("down")
@@ -130,9 +130,13 @@ def test_a_program_that_is_missing_or_for_another_machine_is_told(local, tmp_pat
     assert done.code == 1 and "native needs redis-server, which isn't installed" in done.output, done.output
 
 
-def test_a_full_disk_is_told():
+def test_a_full_disk_is_told(local):
     from stack.problem import of_the_machine
 
+    # A file system on which nothing is ever left.
+    done = local.run("up", LOCAL_STATE="/proc/state")
+    assert done.code == 1 and "the disk is full: 0 MiB are left for /proc, 32 are needed: make room" in done.output, done.output
+    assert len(done.output.strip().splitlines()) == 2, done.output
     assert "the disk is full (/x): make room" in of_the_machine(OSError(28, "No space left on device", "/x"))
 
 
