@@ -45,6 +45,7 @@ fuzz: ## Fuzz every target for a minute each (needs a nightly toolchain and carg
 .PHONY: docs
 docs: ## Write the generated tables of the documentation again
 	$(CARGO) run --quiet -- check --markdown > docs/settings.md
+	$(CARGO) run --quiet -- check --metrics > docs/metrics.md
 	tests/terraform/tables
 
 .PHONY: screenshots

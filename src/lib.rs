@@ -18,6 +18,8 @@
 //! | [`auth`] | guest tokens |
 //! | [`config`] | every setting: default, bound, sources, errors, documentation |
 //! | [`log`] | a room's log as lines of JSON, verifiable offline |
+//! | [`ops`] | the operations port |
+//! | [`metrics`] | what an instance counts: the list, the numbers, their text |
 //! | [`cli`] | the commands and their exit codes |
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -32,7 +34,10 @@ pub mod forwarded;
 pub mod handshake;
 pub mod log;
 pub mod meter;
+pub mod metrics;
+pub mod ops;
 pub mod page;
+mod process;
 pub mod protocol;
 pub mod rooms;
 pub mod routes;

@@ -27,6 +27,7 @@ use crate::config::HttpSettings;
 use crate::domain::{Millis, Trace};
 use crate::forwarded;
 use crate::handshake::{self, Accepted, Origin, Origins, Reject, Scheme};
+use crate::metrics::labels::HandshakeOutcome;
 use crate::page;
 use crate::socket::{App as EngineApp, Claim, Hub};
 
@@ -162,6 +163,7 @@ impl App {
         let request = handshake::Request { method, version: arrival.version, headers };
         let accepted = handshake::check(request, scheme, &self.origins).inspect_err(|reject| {
             let client = forwarded::client(headers, arrival.peer, self.trusted_hops);
+            self.hub.metrics.handshakes.inc(outcome_of(reject));
             tracing::debug!(%client, code = reject.code, "a request for a WebSocket was refused");
         })?;
         let seat = self.seat()?;
@@ -181,10 +183,11 @@ impl App {
     /// A place for one more client.
     fn seat(&self) -> Result<OwnedSemaphorePermit, Reject> {
         if self.hub.is_draining() {
+            self.hub.metrics.handshakes.inc(HandshakeOutcome::Draining);
             return Err(turned_away("draining", "this instance is shutting down: retry, another one will answer"));
         }
         Arc::clone(&self.seats).try_acquire_owned().map_err(|_| {
-            self.hub.counts.turned_away();
+            self.hub.metrics.handshakes.inc(HandshakeOutcome::Full);
             turned_away("full", "no room for another connection: retry later")
         })
     }
@@ -231,7 +234,7 @@ impl App {
         json!({
             "status": status,
             "instance": &*self.hub.rules.instance,
-            "sockets": self.hub.counts.sockets(),
+            "sockets": self.hub.metrics.open_sockets(),
             "store": {
                 "reachable": health.reachable,
                 "full_percent": health.full_percent,
@@ -309,6 +312,12 @@ async fn refuse(rejection: Rejection) -> Result<Response<Vec<u8>>, Infallible> {
         Reject::new(StatusCode::BAD_REQUEST, "bad_request", "the request can't be understood")
     };
     Ok(refusal(&reject))
+}
+
+/// What became of a request that was refused, for whoever counts.
+fn outcome_of(reject: &Reject) -> HandshakeOutcome {
+    // The only thing that a good request is forbidden for.
+    if reject.status == StatusCode::FORBIDDEN { HandshakeOutcome::Origin } else { HandshakeOutcome::Bad }
 }
 
 fn switching(Accepted { accept, subprotocol }: Accepted) -> Response<Vec<u8>> {

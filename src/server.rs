@@ -31,14 +31,19 @@ use crate::config::{DurabilityMode, Secret, Settings, StoreUrl, TlsVerify};
 use crate::domain::Millis;
 use crate::handshake::Reject;
 use crate::meter::Budget;
+use crate::metrics::Metrics;
+use crate::metrics::labels::{HandshakeOutcome, SpanLoss};
+use crate::ops::{self, Ops};
+use crate::process;
 use crate::rooms::{RoomSettings, Rooms};
 use crate::routes::{App, Arrival, Endpoint, RETRY_AFTER_S, Upgrade, Watched, refusal, routes, turned_away};
 use crate::session::Timing;
 use crate::socket::{self, Hub, Rules, SocketioRules};
+use crate::spans;
 use crate::store::memory::{Memory, SystemClock};
 use crate::store::redis::{self, Redis};
 use crate::store::{Feed, Store};
-use crate::telemetry::{Counts, LAST_EXPORT, Telemetry, TelemetryError};
+use crate::telemetry::{LAST_EXPORT, LogFilter, Telemetry, TelemetryError};
 
 /// hyper's own limits lie above ours, so that ours are answered in JSON; beyond hyper's it answers a bare 431.
 const HEADERS_HEADROOM: usize = 4;
@@ -88,16 +93,25 @@ pub enum RunError {
 /// # Errors
 /// See [`RunError`]. A drain that has to cut clients off is not an error.
 pub async fn run(mut settings: Settings) -> Result<(), RunError> {
-    let counts = Arc::new(Counts::default());
-    let telemetry = Telemetry::start(&settings.telemetry, &settings.instance, &counts)?;
+    let metrics = Arc::new(Metrics::default());
+    metrics.look_up(process::look_up);
+    metrics.look_up(|metrics| {
+        let lost = spans::lost();
+        metrics.spans_lost.set_total(SpanLoss::QueueFull, lost.dropped);
+        metrics.spans_lost.set_total(SpanLoss::Failed, lost.failed);
+    });
+    let telemetry = Telemetry::start(&settings.telemetry, &settings.instance, &metrics)?;
     let (drain, end) = (CancellationToken::new(), CancellationToken::new());
     let mut signals = Signals::new().map_err(RunError::Signals)?;
     let (store, feed) = tokio::select! {
-        connected = connect(&mut settings) => connected?,
+        connected = connect(&mut settings, &metrics) => connected?,
         // Nobody is served yet.
         () = signals.next() => return Ok(()),
     };
-    let server = Server::bind(&settings, store, feed, counts).await?;
+    let server = Server::bind(&settings, store, feed, Arc::clone(&metrics)).await?;
+    let ops = Ops::bind(&settings.ops, metrics, server.rooms(), telemetry.log(), drain.clone()).await;
+    let ops = ops.map_err(|ops::CantListen { address, source }| RunError::Bind { address, source })?;
+    let hang_ups = log_as_told(telemetry.log()).map_err(RunError::Signals)?;
     let address = server.local_addr();
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { authority_host(address) };
     tracing::info!(url = format!("http://{host}:{}/", address.port()), %address, instance = settings.instance, "serving");
@@ -113,9 +127,23 @@ pub async fn run(mut settings: Settings) -> Result<(), RunError> {
     };
     tokio::select! {
         () = serving => {}
+        () = ops::serve(ops) => {}
+        () = hang_ups => {}
         () = signals.into_tokens(&drain, &end) => {}
     }
     Ok(())
+}
+
+/// Switches what is logged at every SIGHUP, for ever.
+fn log_as_told(log: Option<LogFilter>) -> io::Result<impl Future<Output = ()>> {
+    let mut hang_ups = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while let (Some(log), Some(())) = (&log, hang_ups.recv().await) {
+            log.toggle();
+            tracing::info!(log = log.now(), "what is logged was switched by SIGHUP");
+        }
+        std::future::pending::<()>().await;
+    })
 }
 
 /// A host as it stands in a URL.
@@ -159,15 +187,17 @@ impl Server {
         settings: &Settings,
         store: Arc<dyn Store>,
         feed: Feed,
-        counts: Arc<Counts>,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, RunError> {
         let address = SocketAddr::new(settings.bind, settings.port);
         let bound = |source| RunError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(bound)?;
         let address = listener.local_addr().map_err(bound)?;
         let keys = settings.auth.keys.iter().map(Secret::expose);
-        let hub =
-            Hub::new(Rooms::new(store, rooms(settings)), Auth::new(keys), Clock::start(), counts, rules(settings));
+        let rooms = Rooms::new(store, rooms(settings, &metrics));
+        let looked_up = Arc::downgrade(&rooms);
+        metrics.look_up(move |metrics| looked_up.upgrade().iter().for_each(|rooms| rooms.look_up(metrics)));
+        let hub = Hub::new(rooms, Auth::new(keys), Clock::start(), metrics, rules(settings));
         let http = Http {
             handshakes: Arc::new(Semaphore::new(settings.http.handshakes)),
             most_handshakes: settings.http.handshakes,
@@ -189,6 +219,12 @@ impl Server {
         self.address
     }
 
+    /// The rooms of the instance.
+    #[must_use]
+    pub fn rooms(&self) -> Arc<Rooms> {
+        Arc::clone(&self.app.hub.rooms)
+    }
+
     /// Serves until `drain` is cancelled and every client has moved, or the drain's deadline; or until `end` is
     /// cancelled, at once.
     pub async fn serve(self, drain: CancellationToken, end: CancellationToken) {
@@ -200,12 +236,12 @@ impl Server {
         let mut connections = JoinSet::new();
         let drained = async {
             drain.cancelled().await;
-            tracing::info!(sockets = hub.counts.sockets(), "draining");
+            tracing::info!(sockets = sockets.len(), "draining");
             let by = Instant::now() + deadline.saturating_sub(Duration::from_millis(RETIRE_MS));
             hub.drain();
             sockets.close();
             if timeout_at(by, sockets.wait()).await.is_err() {
-                tracing::warn!(sockets = hub.counts.sockets(), "the drain is over; clients that stayed are cut off");
+                tracing::warn!(sockets = sockets.len(), "the drain is over; clients that stayed are cut off");
             }
         };
         tokio::pin!(drained);
@@ -267,7 +303,7 @@ impl Connection {
             connections.spawn(self.run(tcp, peer, handshake));
             return;
         }
-        self.app.hub.counts.turned_away();
+        self.app.hub.metrics.handshakes.inc(HandshakeOutcome::Full);
         if let Ok(permit) = Arc::clone(&self.http.turning_away).try_acquire_owned() {
             connections.spawn(async move {
                 let _permit = permit;
@@ -421,7 +457,7 @@ impl Signals {
     }
 }
 
-fn rooms(settings: &Settings) -> RoomSettings {
+fn rooms(settings: &Settings, metrics: &Arc<Metrics>) -> RoomSettings {
     RoomSettings {
         limits: Arc::new(settings.limits.for_clients()),
         grace_ms: settings.presence.grace_ms,
@@ -434,6 +470,7 @@ fn rooms(settings: &Settings) -> RoomSettings {
         check_interval_ms: settings.rooms.check_interval_ms,
         linger_ms: settings.rooms.linger_ms,
         tail_entries: settings.rooms.tail_entries,
+        metrics: Arc::clone(metrics),
     }
 }
 
@@ -473,21 +510,23 @@ fn rules(settings: &Settings) -> Rules {
 ///
 /// # Errors
 /// [`RunError::Store`].
-pub async fn connect(settings: &mut Settings) -> Result<(Arc<dyn Store>, Feed), RunError> {
+pub async fn connect(settings: &mut Settings, metrics: &Arc<Metrics>) -> Result<(Arc<dyn Store>, Feed), RunError> {
     let limits = Arc::new(settings.limits.for_clients());
-    let Some(options) = redis_options(settings) else {
+    let Some(options) = redis_options(settings, metrics) else {
         let bytes = usize::try_from(settings.store.memory_bytes).unwrap_or(usize::MAX);
         return Ok(Memory::new(limits, bytes, Arc::new(SystemClock)).attach(&settings.instance));
     };
     let proposed = settings.auth.keys.is_empty().then(auth::new_key);
     let connected = Redis::connect(options, limits, proposed.as_deref()).await;
     let connected = connected.map_err(|error| RunError::Store(error.to_string()))?;
+    let looked_up = Arc::downgrade(&connected.store);
+    metrics.look_up(move |_| looked_up.upgrade().iter().for_each(|store| store.look_up()));
     settings.auth.keys.extend(connected.guest_key.map(Secret::new));
     Ok((connected.store, connected.feed))
 }
 
 /// How Redis is spoken with; `None` where the store isn't Redis.
-fn redis_options(settings: &Settings) -> Option<redis::Options> {
+fn redis_options(settings: &Settings, metrics: &Arc<Metrics>) -> Option<redis::Options> {
     let store = &settings.store;
     let StoreUrl::Redis { tls, user, host, port, database } = &store.url else { return None };
     let password = match (&store.password_file, &store.password) {
@@ -513,5 +552,6 @@ fn redis_options(settings: &Settings) -> Option<redis::Options> {
         wait_timeout: Duration::from_millis(store.wait_timeout_ms),
         response_timeout: Duration::from_millis(store.response_timeout_ms),
         startup_timeout: Duration::from_millis(store.startup_timeout_ms),
+        metrics: Arc::clone(metrics),
     })
 }

@@ -60,6 +60,7 @@ impl World {
             check_interval_ms: CHECK_MS,
             linger_ms: 5_000,
             tail_entries: 16,
+            metrics: Arc::default(),
         };
         let rooms = Rooms::new(Arc::clone(&faulty) as Arc<dyn Store>, settings);
         tokio::spawn(Arc::clone(&rooms).run(feed));

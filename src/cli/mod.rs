@@ -20,6 +20,7 @@ use tokio::runtime::{self, Runtime};
 use crate::auth::{self, Auth};
 use crate::config::{Environment, Loaded, Secret, Settings, as_json, as_markdown};
 use crate::log;
+use crate::metrics;
 use crate::server::{self, RunError};
 
 /// The answer is no: not ready, not verified, not exported, a promise not kept.
@@ -101,6 +102,9 @@ struct Check {
     /// Print that table as the documentation has it instead
     #[arg(long, conflicts_with = "list")]
     markdown: bool,
+    /// Print the list of all metrics as the documentation has it instead
+    #[arg(long, conflicts_with_all = ["list", "markdown"])]
+    metrics: bool,
 }
 
 /// Why a command ends early: what to say, and the exit code.
@@ -156,6 +160,7 @@ impl CommandLine {
             Command::Serve => serve(load()?.settings),
             Command::Check(Check { list: true, .. }) => Ok(writeln!(out, "{:#}", as_json())?),
             Command::Check(Check { markdown: true, .. }) => Ok(write!(out, "{}", as_markdown())?),
+            Command::Check(Check { metrics: true, .. }) => Ok(write!(out, "{}", metrics::as_markdown())?),
             Command::Check(_) => check(&load()?, out),
             Command::Health { live } => {
                 let path = if live { "/health/live" } else { "/health/ready" };

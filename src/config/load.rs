@@ -294,10 +294,26 @@ impl Reading {
                  or, for a trial with one instance at most, CONFAB__STORE__ALLOW_MEMORY_ON_CLOUD_RUN=true",
             );
         }
+        self.guard_operations();
         self.must_be_less("store.wait_timeout_ms", "store.response_timeout_ms", 1);
         self.must_be_less("presence.lease_renew_ms", "presence.lease_ms", 1);
         self.must_be_less("presence.list_again_at", "presence.list_up_to", 0);
         self.must_be_less("drain.spread_ms", "drain.deadline_ms", GOAWAY_LINGER_MS);
+    }
+
+    /// Whoever reaches the operations port may drain the instance.
+    fn guard_operations(&mut self) {
+        let Some(ValueKind::String(address)) = self.values.get("ops.address").cloned() else { return };
+        let local = address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        if local || self.number("ops.port") == 0 || self.values.contains_key("ops.token") {
+            return;
+        }
+        let setting = format!("ops.address = {address:?} (from {})", self.origin("ops.address"));
+        self.fault(
+            setting,
+            "others can reach the operations port there: set CONFAB__OPS__TOKEN_FILE or CONFAB__OPS__TOKEN, or keep the port \
+             to this machine with 127.0.0.1",
+        );
     }
 
     fn must_be_less(&mut self, low: &'static str, high: &'static str, by: u64) {

@@ -14,6 +14,7 @@ pub use fault::{Fault, Faults};
 pub use listing::{as_json, as_markdown};
 pub use load::{Environment, InForce, Loaded};
 pub use row::{Kind, Preset, Row, Spec};
+pub use settings::is_log_directives;
 pub use settings::{
     AuthSettings, DrainSettings, HttpSettings, LimitSettings, OpsSettings, PresenceSettings, RoomsSettings, Section,
     Settings, SocketioSettings, StoreSettings, TABLE, TelemetrySettings,

@@ -186,11 +186,17 @@ section! {
 }
 
 section! {
-    /// The operations port. This build serves none: the setting is accepted and changes nothing.
+    /// The operations port: `/metrics`, liveness, rooms by size, the log level, drain.
     OpsSettings "ops."
 
     /// The port, 0 for none.
     port: u16 = number(0, "").within(0, 65_535);
+    /// The address it listens on. Any but a loopback address needs `ops.token`.
+    address: IpAddr = text(|text| text.parse::<IpAddr>().is_ok(), "an IP address, such as 127.0.0.1").or("127.0.0.1");
+    /// What requests must carry, as `Authorization: Bearer …`. Without it everybody who reaches the port may ask.
+    token: Option<Secret> = text(is_ops_token, "16 to 256 printable ASCII characters without a space").secret();
+    /// A file that holds `ops.token`; a line end behind it doesn't count.
+    token_file: Option<PathBuf> = text(is_path, "a path");
 }
 
 section! {
@@ -335,8 +341,9 @@ section! {
 
     /// The form of log lines. `auto`: text on a terminal, JSON elsewhere.
     log_format: LogFormat = choice(&["auto", "json", "text"]);
-    /// What is logged: directives such as `info` or `warn,confab=debug`.
-    log: String = text(is_directive, "log directives, such as info or warn,confab=debug").or("info");
+    /// What is logged: directives such as `info` or `warn,confab=debug`, each a level for everything or for one crate. SIGHUP
+    /// switches to `info,confab=debug` and back; the operations port sets any.
+    log: String = text(is_log_directives, "log directives, such as info or warn,confab=debug").or("info");
     /// Where traces and metrics go by OTLP over gRPC: `http://localhost:4317`, or `https://` to a collector whose
     /// certificate this system trusts (`SSL_CERT_FILE` names other authorities). OTLP over HTTP (port 4318) isn't spoken,
     /// and no credentials are sent. Nowhere unless set.
@@ -371,8 +378,44 @@ fn is_prefix(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-fn is_directive(text: &str) -> bool {
-    tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
+/// Crates that log something; a directive for another one is a slip of the pen.
+const LOGGING: [&str; 14] = [
+    "confab",
+    "deadpool",
+    "deadpool_redis",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "opentelemetry",
+    "opentelemetry_otlp",
+    "opentelemetry_sdk",
+    "redis",
+    "rustls",
+    "tokio",
+    "tonic",
+    "warp",
+];
+
+/// How much is logged, from nothing to everything.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Whether a text says what is to be logged. Beyond the library's own check, a word alone must be a level and a target one
+/// of a crate that is there: it takes any other word for the name of a target that never logs anything.
+#[must_use]
+pub fn is_log_directives(text: &str) -> bool {
+    let is_level = |text: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text));
+    let is_known = |target: &str| LOGGING.contains(&target.split("::").next().unwrap_or_default().trim());
+    let is_directive = |directive: &str| match directive.split_once('=') {
+        None => is_level(directive.trim()),
+        Some((target, level)) => is_known(target) && is_level(level.trim()),
+    };
+    !text.trim().is_empty()
+        && text.split(',').all(is_directive)
+        && tracing_subscriber::EnvFilter::builder().parse(text).is_ok()
+}
+
+fn is_ops_token(text: &str) -> bool {
+    (16..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 fn is_project(text: &str) -> bool {

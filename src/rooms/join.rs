@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::try_join;
+use tokio::time::Instant;
 
 use super::mailbox::Dialect;
 use super::push::{Entries, NewStart, Push, frame};
 use super::room::{Room, Seating, end_of, reset_event};
 use super::{Answer, Departure, JoinRequest, Mailbox, Rooms, Seated, SocketioAnswer, refused_by_store};
 use crate::domain::{Millis, Position, RoomId, User};
+use crate::metrics::labels::{Budget, JoinKind, ResumeOutcome};
 use crate::protocol::socketio::event::{self, Edits};
 use crate::protocol::socketio::{Place, Purpose, Record};
 use crate::protocol::{Code, Event, Refused};
@@ -37,12 +39,20 @@ pub(super) async fn join(
     user: User,
     request: JoinRequest,
 ) -> Result<Seated, Refused> {
+    let metrics = Arc::clone(&rooms.settings.metrics);
+    let (kind, since) = (if request.since.is_some() { JoinKind::Resume } else { JoinKind::Fresh }, Instant::now());
     let room = rooms.pin(&request.room);
     let mut entrance = Entrance { rooms, room, mailbox, user, holding: false };
     let answer = tokio::time::timeout(ANSWER_WITHIN, entrance.answer(&request)).await;
-    let (seated, unfinished) = answer.map_err(|_| {
-        Refused::new(request.id, Code::Unavailable, "the room could not be read in time: retry").retry_in(RETRY_MS)
-    })??;
+    metrics.join_duration.record_time(kind, since.elapsed());
+    let answer = answer.unwrap_or_else(|_| {
+        let refused = Refused::new(request.id, Code::Unavailable, "the room could not be read in time: retry");
+        Err(refused.retry_in(RETRY_MS))
+    });
+    if answer.is_err() && kind == JoinKind::Resume {
+        metrics.resumes.inc(ResumeOutcome::Refused);
+    }
+    let (seated, unfinished) = answer?;
     if let Some(reading) = unfinished {
         entrance.catch_up(reading).await;
     }
@@ -116,6 +126,7 @@ impl Entrance {
             let created = state.is_new();
             if created {
                 request.may_create.map_err(|retry_ms| {
+                    self.rooms.settings.metrics.budgets_exceeded.inc(Budget::NewRooms);
                     Refused::new(id, Code::Overloaded, "too many new rooms: join them more slowly").retry_in(retry_ms)
                 })?;
                 if self.rooms.store.health().full_percent.is_some_and(|full| full > NEW_ROOMS_UP_TO_PERCENT) {
@@ -147,6 +158,9 @@ impl Entrance {
         // first: it is built on a copy of the decision.
         let more = state.tail.splice(from, page.top).has_more()?;
         let top = page.top;
+        if request.since.is_some() {
+            self.rooms.settings.metrics.resumes.inc(resume_outcome(reason));
+        }
         match &request.answer {
             Answer::Native => self.mailbox.push(frame(&Event::Joined {
                 id: request.id,
@@ -309,6 +323,15 @@ impl Entrance {
 impl JoinRequest {
     const fn is_resume(&self) -> bool {
         matches!(self.answer, Answer::Socketio(SocketioAnswer { purpose: Purpose::Resume, .. }))
+    }
+}
+
+const fn resume_outcome(reason: Option<Reset>) -> ResumeOutcome {
+    match reason {
+        None => ResumeOutcome::Recovered,
+        Some(Reset::Trimmed) => ResumeOutcome::Trimmed,
+        Some(Reset::Diverged) => ResumeOutcome::Diverged,
+        Some(Reset::Lost) => ResumeOutcome::Lost,
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use super::traces::Mark;
-use crate::domain::UserName;
+use crate::domain::{Millis, UserName};
 use crate::protocol::{Goaway, socketio};
 use crate::store::Durability;
 
@@ -42,8 +42,18 @@ struct Queue {
     notes: Vec<Note>,
     /// Sampled entries, each with how many frames are written before its own is.
     marks: Vec<(usize, Mark)>,
+    live: Option<Live>,
     overflowed: bool,
     drained: Vec<Waker>,
+}
+
+/// Entries that wait to be written though their client is live: how late they are is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// When the oldest was stored, by the store's clock.
+    pub stored_at: Millis,
+    /// How many there are.
+    pub entries: u64,
 }
 
 /// Something the socket task itself has to know; few and small, so not counted in bytes.
@@ -68,6 +78,8 @@ pub struct Taken {
     pub notes: Vec<Note>,
     /// The sampled entries among the frames.
     pub marks: Vec<Mark>,
+    /// The live entries among the frames of this turn and those before, once none is left behind.
+    pub live: Option<Live>,
     /// The reader was too slow; nothing else will come.
     pub overflowed: bool,
 }
@@ -101,6 +113,11 @@ impl Mailbox {
 
     /// Adds an encoded event.
     pub fn push(&self, frame: Bytes) {
+        self.push_live(frame, None);
+    }
+
+    /// The same for one with entries for a client that is live.
+    pub fn push_live(&self, frame: Bytes, live: Option<Live>) {
         let mut queue = self.lock();
         if queue.overflowed {
             return;
@@ -110,9 +127,11 @@ impl Mailbox {
             queue.overflowed = true;
             queue.frames = VecDeque::new();
             queue.marks = Vec::new();
+            queue.live = None;
             queue.wake_drained();
         } else {
             queue.frames.push_back(frame);
+            queue.note_live(live);
         }
         drop(queue);
         self.reader.wake();
@@ -159,6 +178,9 @@ impl Mailbox {
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
         queue.take_marks(taken);
+        if queue.frames.is_empty() {
+            taken.live = queue.live.take();
+        }
         if bytes > 0 {
             queue.wake_drained();
         }
@@ -174,6 +196,12 @@ impl Mailbox {
         }
         queue.drained.push(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -197,6 +225,18 @@ impl Queue {
                 false
             }
         });
+    }
+
+    fn note_live(&mut self, live: Option<Live>) {
+        let Some(more) = live else { return };
+        match &mut self.live {
+            // What came first was stored first, but rooms differ.
+            Some(waiting) => {
+                waiting.stored_at = waiting.stored_at.min(more.stored_at);
+                waiting.entries += more.entries;
+            }
+            none => *none = Some(more),
+        }
     }
 
     fn wake_drained(&mut self) {

@@ -9,6 +9,7 @@
 //! ([`tail::Tail::splice`]).
 
 mod agenda;
+mod continuity;
 mod join;
 mod mailbox;
 mod push;
@@ -29,19 +30,22 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, try_join};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
+use crate::clock::{micros_between, unix_ms};
 use crate::domain::{Draft, Entry, Limits, Millis, RoomId, Since, User, UserId};
+use crate::metrics::labels::{Attempted, GapSign, PublicationKind, ResetReason};
+use crate::metrics::{Metrics, micros};
 use crate::protocol::socketio::{Place, Purpose};
 use crate::protocol::{Code, CommandId, Event, Goaway, Refused};
 use crate::spans::{Name, Span};
 use crate::store::{
     After, Announcement, AppendError, Checked, Durability, Feed, Health, Members, PageSize, Pending, PresenceChange,
-    Publication, RecordId, Store, StoreError, Stored,
+    Publication, RecordId, Reset, Store, StoreError, Stored,
 };
 use agenda::{Agenda, Duty};
 use room::{Healing, Phase, PresenceDue, PresenceRules, Room, State};
 use tail::Doubt;
 
-pub use mailbox::{Dialect, Mailbox, Note, Taken};
+pub use mailbox::{Dialect, Live, Mailbox, Note, Taken};
 
 /// Publications that are taken out of the feed at a time: more than the senders of an instance add while everybody has one
 /// turn, or the feed would fill up although everybody keeps pace.
@@ -58,6 +62,9 @@ const CHECK_CHUNK: usize = 1_000;
 
 /// How long what is kept of a Socket.IO client outlives its last join or renewal.
 pub const RECORD_LIFE_MS: Millis = 2 * 60 * 60 * 1_000;
+
+/// The classes of [`Rooms::sizes`], by their least number of members.
+const SIZE_CLASSES: [u64; 7] = [0, 1, 2, 10, 100, 1_000, 10_000];
 
 /// What the rooms need to know of the settings. Times in milliseconds.
 #[derive(Debug, Clone)]
@@ -84,6 +91,8 @@ pub struct RoomSettings {
     pub linger_ms: Millis,
     /// The newest entries of a room that are remembered here.
     pub tail_entries: usize,
+    /// Where is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How somebody leaves.
@@ -151,6 +160,8 @@ pub struct Rooms {
     sockets: Mutex<Sockets>,
     agenda: Agenda,
     reachable: AtomicBool,
+    /// The store is away, and so long of it isn't counted yet.
+    away_since: Mutex<Option<Instant>>,
     /// Since when the leases of others may be judged.
     sweeps_from: AtomicU64,
 }
@@ -173,6 +184,7 @@ impl Rooms {
             rooms: Mutex::default(),
             sockets: Mutex::default(),
             agenda: Agenda::default(),
+            away_since: Mutex::new((!reachable.load(Ordering::Relaxed)).then(Instant::now)),
             reachable,
             sweeps_from: AtomicU64::new(0),
         })
@@ -360,6 +372,30 @@ impl Rooms {
         self.store.health()
     }
 
+    /// Brings those numbers up to date that are looked up instead of kept.
+    pub fn look_up(&self, metrics: &Metrics) {
+        self.count_degraded();
+        metrics.store_reachable.set((), u64::from(self.is_reachable()));
+        metrics.rooms.set((), lock(&self.rooms).len() as u64);
+        let waiting: usize = lock(&self.sockets).mailboxes.values().map(|mailbox| mailbox.bytes()).sum();
+        metrics.outbox.set((), waiting as u64);
+    }
+
+    /// How many rooms are open here with how many members over all instances: the least number of members of a class,
+    /// and the rooms in it.
+    #[must_use]
+    pub fn sizes(&self) -> Vec<(u64, usize)> {
+        let mut classes: Vec<_> = SIZE_CLASSES.iter().map(|least| (*least, 0)).collect();
+        let rooms: Vec<_> = lock(&self.rooms).values().cloned().collect();
+        for room in rooms {
+            let members = room.lock().roster.count();
+            if let Some((_, rooms)) = classes.iter_mut().rev().find(|(least, _)| *least <= members) {
+                *rooms += 1;
+            }
+        }
+        classes
+    }
+
     fn now(&self) -> Millis {
         self.started.elapsed().as_millis() as Millis
     }
@@ -371,7 +407,9 @@ impl Rooms {
     /// The room, kept as long as the pin isn't given back.
     fn pin(&self, room: &RoomId) -> Arc<Room> {
         let mut rooms = lock(&self.rooms);
-        let room = rooms.entry(room.clone()).or_insert_with(|| Room::new(room.clone(), self.settings.tail_entries));
+        let room = rooms
+            .entry(room.clone())
+            .or_insert_with(|| Room::new(room.clone(), self.settings.tail_entries, Arc::clone(&self.settings.metrics)));
         room.lock().pins += 1;
         Arc::clone(room)
     }
@@ -473,7 +511,7 @@ impl Rooms {
                     let (waiting, overflowed) = state.open(page, members);
                     self.take_publications(room, &mut state, waiting);
                     if overflowed {
-                        self.heal_soon(room, &mut state);
+                        self.heal_soon(room, &mut state, GapSign::Publication);
                     }
                     Ok(())
                 }
@@ -490,7 +528,9 @@ impl Rooms {
     fn receive(self: &Arc<Self>, batch: &mut Vec<Publication>) {
         let mut by_room: Vec<(Arc<Room>, Vec<Publication>)> = Vec::new();
         let mut index: HashMap<RoomId, usize> = HashMap::new();
+        let now = unix_ms();
         for publication in batch.drain(..) {
+            self.count(&publication, now);
             let room = match &publication {
                 Publication::Entry(room, _) | Publication::Presence(room, _) | Publication::Announcement(room, _) => {
                     room
@@ -521,6 +561,20 @@ impl Rooms {
         }
     }
 
+    fn count(&self, publication: &Publication, now: Millis) {
+        let metrics = &self.settings.metrics;
+        let kind = match publication {
+            Publication::Entry(_, entry) => {
+                metrics.publication_lag.record((), micros_between(entry.at, now));
+                PublicationKind::Entry
+            }
+            Publication::Presence(..) => PublicationKind::Presence,
+            Publication::Announcement(..) => PublicationKind::Passing,
+            Publication::Interrupted | Publication::Reachable(_) | Publication::Durability(_) => return,
+        };
+        metrics.publications.inc(kind);
+    }
+
     fn take_publications(self: &Arc<Self>, room: &Arc<Room>, state: &mut State, publications: Vec<Publication>) {
         let mut entries = Vec::new();
         for publication in publications {
@@ -536,6 +590,10 @@ impl Rooms {
                 Some(Publication::Interrupted | Publication::Reachable(_) | Publication::Durability(_)) | None => {}
             }
         }
+        let had = entries.iter().filter(|entry| state.tail.has(entry)).count();
+        if had > 0 {
+            self.settings.metrics.publications_duplicate.add((), had as u64);
+        }
         self.take_in(room, state, &entries);
     }
 
@@ -544,7 +602,7 @@ impl Rooms {
         match state.take(&room.id, entries.iter().cloned()) {
             Doubt::None => {}
             Doubt::Suspect => self.doubt(room, state),
-            Doubt::Gap => self.heal_soon(room, state),
+            Doubt::Gap => self.heal_soon(room, state, GapSign::Publication),
         }
     }
 
@@ -568,7 +626,7 @@ impl Rooms {
     }
 
     /// Reads what is missing, in a task of its own; one at a time per room.
-    fn heal_soon(self: &Arc<Self>, room: &Arc<Room>, state: &mut State) {
+    fn heal_soon(self: &Arc<Self>, room: &Arc<Room>, state: &mut State, sign: GapSign) {
         if !matches!(state.phase, Phase::Open) {
             return;
         }
@@ -580,7 +638,7 @@ impl Rooms {
         let rooms = Arc::clone(self);
         let room = Arc::clone(room);
         tokio::spawn(async move {
-            if let Err(error) = rooms.read_on(&room).await {
+            if let Err(error) = rooms.read_on(&room, sign).await {
                 tracing::warn!(%error, "a room could not be brought up to date; it is tried again");
                 room.lock().healing = Healing::Idle;
                 rooms.agenda.add(rooms.now() + HEAL_AGAIN_MS, Duty::Heal(room.id.clone()));
@@ -602,7 +660,7 @@ impl Rooms {
             }
             _ => {
                 state.healed_at = Some(now);
-                self.heal_soon(room, state);
+                self.heal_soon(room, state, GapSign::Doubt);
             }
         }
     }
@@ -612,13 +670,13 @@ impl Rooms {
         let changed = room.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
-        self.heal_soon(room, &mut room.lock());
+        self.heal_soon(room, &mut room.lock(), GapSign::Doubt);
         changed.await;
         if self.is_reachable() { Ok(()) } else { Err(StoreError::Unavailable { retry_ms: HEAL_AGAIN_MS }) }
     }
 
     /// Reads the log from the room's position until nothing is missing.
-    async fn read_on(self: &Arc<Self>, room: &Arc<Room>) -> Result<(), StoreError> {
+    async fn read_on(self: &Arc<Self>, room: &Arc<Room>, sign: GapSign) -> Result<(), StoreError> {
         let limits = &self.settings.limits;
         let size = PageSize { entries: limits.page_entries, bytes: limits.page_bytes };
         loop {
@@ -631,6 +689,11 @@ impl Rooms {
             let mut state = room.lock();
             let behind = match read {
                 After::Continued(page) => {
+                    let missed = page.entries.iter().filter(|entry| !state.tail.has(entry)).count();
+                    if missed > 0 {
+                        self.settings.metrics.gaps_healed.inc(sign);
+                        self.settings.metrics.gap_entries.add((), missed as u64);
+                    }
                     let doubt = state.take(&room.id, page.entries);
                     doubt != Doubt::Gap && state.tail.position().offset < page.top.offset
                 }
@@ -641,6 +704,7 @@ impl Rooms {
                         reason = reason.as_str(),
                         "a room's log does not continue; its clients start afresh"
                     );
+                    self.settings.metrics.resets.inc(reset_reason(reason));
                     state.reset(&room.id, reason, &page);
                     false
                 }
@@ -658,7 +722,7 @@ impl Rooms {
             match duty {
                 Duty::Close(room) => self.close(&room),
                 Duty::Announce(room) => self.with(&room, |room, state| state.announce(&room.id, now)),
-                Duty::Heal(room) => self.with(&room, |room, state| self.heal_soon(room, state)),
+                Duty::Heal(room) => self.with(&room, |room, state| self.heal_soon(room, state, GapSign::Doubt)),
                 Duty::EndGrace(room, user, absence) => {
                     self.with(&room, |room, state| self.end_absence(room, state, &user, absence));
                 }
@@ -697,7 +761,7 @@ impl Rooms {
                     if stored != *position
                         && (state.tail.position() == *position || stored.offset > state.tail.position().offset)
                     {
-                        rooms.heal_soon(room, &mut state);
+                        rooms.heal_soon(room, &mut state, GapSign::Check);
                     }
                     let differs = state.roster_version == *roster_version && state.roster.count() != members;
                     if differs || state.expelled {
@@ -739,11 +803,18 @@ impl Rooms {
     fn renew_lease(self: &Arc<Self>) {
         let rooms = Arc::clone(self);
         tokio::spawn(async move {
+            let metrics = &rooms.settings.metrics;
             let renewed = rooms.store.renew_lease(rooms.settings.lease_ms).await;
+            metrics.leases.inc(attempted(&renewed));
             let swept = match renewed {
                 // After an outage every lease may have ended, and everybody gets the time to renew theirs.
                 Ok(()) if rooms.now() < rooms.sweeps_from.load(Ordering::Relaxed) => Ok(0),
-                Ok(()) => rooms.store.sweep().await,
+                Ok(()) => {
+                    let swept = rooms.store.sweep().await;
+                    metrics.sweeps.inc(attempted(&swept));
+                    metrics.swept.add((), *swept.as_ref().unwrap_or(&0) as u64);
+                    swept
+                }
                 Err(error) => Err(error),
             };
             match swept {
@@ -756,8 +827,19 @@ impl Rooms {
 
     fn set_reachable(&self, reachable: bool) {
         if self.reachable.swap(reachable, Ordering::Relaxed) != reachable {
+            self.count_degraded();
+            *lock(&self.away_since) = (!reachable).then(Instant::now);
             self.sweeps_from.store(self.now() + self.settings.lease_ms, Ordering::Relaxed);
             self.note_all(&Note::Reachable(reachable));
+        }
+    }
+
+    fn count_degraded(&self) {
+        let mut away = lock(&self.away_since);
+        if let Some(since) = &mut *away {
+            let now = Instant::now();
+            self.settings.metrics.degraded.add((), micros(now.saturating_duration_since(*since)));
+            *since = now;
         }
     }
 
@@ -776,6 +858,18 @@ impl Rooms {
             }
         }
     }
+}
+
+const fn reset_reason(reason: Reset) -> ResetReason {
+    match reason {
+        Reset::Trimmed => ResetReason::Trimmed,
+        Reset::Diverged => ResetReason::Diverged,
+        Reset::Lost => ResetReason::Lost,
+    }
+}
+
+const fn attempted<T, E>(result: &Result<T, E>) -> Attempted {
+    if result.is_ok() { Attempted::Done } else { Attempted::Failed }
 }
 
 /// A failure of the store as a client is told it.

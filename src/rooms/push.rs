@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::mailbox::{Dialect, Mailbox};
+use super::mailbox::{Dialect, Live, Mailbox};
 use super::roster::Told;
 use crate::domain::{Entry, RoomId, User};
 use crate::protocol::socketio::event::Edits;
@@ -28,12 +28,18 @@ pub struct Push<'a, T> {
     what: &'a T,
     native: Option<Vec<Bytes>>,
     socketio: Option<Vec<Bytes>>,
+    live: Option<Live>,
 }
 
 impl<'a, T: Encode> Push<'a, T> {
     /// Not encoded yet.
     pub const fn new(what: &'a T) -> Self {
-        Self { what, native: None, socketio: None }
+        Self { what, native: None, socketio: None, live: None }
+    }
+
+    /// The same for entries to clients that are live.
+    pub const fn live(what: &'a T, live: Option<Live>) -> Self {
+        Self { what, native: None, socketio: None, live }
     }
 
     /// Pushes it into one more mailbox. All Socket.IO clients of an instance have one style.
@@ -42,9 +48,11 @@ impl<'a, T: Encode> Push<'a, T> {
             Dialect::Native => self.native.get_or_insert_with(|| self.what.native()),
             Dialect::Socketio(style) => self.socketio.get_or_insert_with(|| self.what.socketio(style)),
         };
-        for frame in frames {
+        let Some((last, before)) = frames.split_last() else { return };
+        for frame in before {
             mailbox.push(frame.clone());
         }
+        mailbox.push_live(last.clone(), self.live);
     }
 }
 

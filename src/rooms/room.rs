@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Mailbox;
+use super::continuity::Continuity;
 use super::push::{Encode, Entries, NewStart, Presence, Push};
 use super::roster::{Announcement, Announcer, Roster, Told};
 use super::tail::{Doubt, Splice, Tail};
 use super::traces::Expected;
+use super::{Live, Mailbox};
 use crate::domain::{Entry, Millis, Position, RoomId, User, UserId};
+use crate::metrics::Metrics;
 use crate::protocol::{Event, MemberView};
 use crate::store::{Members, Page, PresenceChange, Publication, Reset, cost};
 
@@ -33,7 +35,7 @@ pub struct Room {
 
 impl Room {
     /// A room that isn't subscribed yet.
-    pub fn new(id: RoomId, tail_entries: usize) -> Arc<Self> {
+    pub fn new(id: RoomId, tail_entries: usize, metrics: Arc<Metrics>) -> Arc<Self> {
         let state = State {
             phase: Phase::Closed,
             tail: Tail::new(tail_entries, Position::ZERO, Vec::new()),
@@ -51,6 +53,8 @@ impl Room {
             healing: Healing::Idle,
             healed_at: None,
             expected: Expected::default(),
+            continuity: Continuity::default(),
+            metrics,
         };
         Arc::new(Self { id, state: Mutex::new(state), changed: Notify::new() })
     }
@@ -90,6 +94,8 @@ pub struct State {
     pub healed_at: Option<Millis>,
     /// Sampled entries that are about to come.
     pub expected: Expected,
+    continuity: Continuity,
+    metrics: Arc<Metrics>,
 }
 
 /// Whether a room's publications come in.
@@ -201,6 +207,7 @@ impl State {
 
     /// The room was subscribed and read. Returns what came in meanwhile, and whether some of it was lost.
     pub fn open(&mut self, page: Page, members: Members) -> (Vec<Publication>, bool) {
+        self.continuity.restart(page.top);
         self.tail.restart(page.top, page.entries);
         self.roster = Roster::new(members);
         match std::mem::replace(&mut self.phase, Phase::Open) {
@@ -212,9 +219,16 @@ impl State {
     /// Takes entries in, in order, and delivers what follows. Returns what else has to be done.
     pub fn take(&mut self, room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Doubt {
         let (deliver, doubt) = self.tail.take(entries);
+        if !self.continuity.follows(&deliver) {
+            self.metrics.gaps_unannounced.inc(());
+            tracing::error!("entries are delivered that don't follow those before");
+        }
         let sampled = self.expected.begin(&deliver);
         if !self.live.is_empty() {
-            self.push_to_all(&Entries { room, entries: &deliver });
+            let live = deliver.first().map(|first| Live { stored_at: first.at, entries: deliver.len() as u64 });
+            let entries = Entries { room, entries: &deliver };
+            let mut push = Push::live(&entries, live);
+            self.live.iter().for_each(|mailbox| push.to(mailbox));
         }
         if let Some(sampled) = sampled {
             sampled.end(&self.live);
@@ -225,6 +239,7 @@ impl State {
     /// The log is another one, or what was missed is no longer kept: everybody who is live starts from the newest page.
     pub fn reset(&mut self, room: &RoomId, reason: Reset, page: &Page) {
         let unseen: Vec<_> = page.entries.iter().filter(|entry| !self.tail.has(entry)).cloned().collect();
+        self.continuity.restart(page.top);
         self.tail.restart(page.top, page.entries.clone());
         if !self.live.is_empty() {
             let unseen = Entries { room, entries: &unseen };

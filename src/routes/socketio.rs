@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use warp::Filter;
 use warp::filters::BoxedFilter;
 
-use super::{App, Arrival, Endpoint, json_answer, refusal, with};
+use super::{App, Arrival, Endpoint, json_answer, outcome_of, refusal, with};
 use crate::handshake::{Reject, check_origin};
 use crate::page;
 use crate::protocol::engineio::{self, BadRequest, Transport};
@@ -112,7 +112,8 @@ impl Asked<'_> {
         if self.method == Method::OPTIONS {
             return Ok(preflight());
         }
-        check_origin(&self.headers, self.app.scheme(&self.headers), &self.app.origins)?;
+        check_origin(&self.headers, self.app.scheme(&self.headers), &self.app.origins)
+            .inspect_err(|reject| self.app.hub.metrics.handshakes.inc(outcome_of(reject)))?;
         match (sid, &self.method) {
             (None, &Method::GET) => {
                 let seat = self.app.seat()?;

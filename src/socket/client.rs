@@ -4,6 +4,7 @@ use std::task::Context;
 
 use super::link::{Incoming, Link};
 use crate::domain::Millis;
+use crate::metrics::labels::Protocol;
 use crate::protocol::Close;
 use crate::rooms::Note;
 
@@ -12,6 +13,12 @@ use crate::rooms::Note;
 pub trait Client: Unpin {
     /// What carries it.
     type Link: Link;
+
+    /// What it speaks, for whoever counts.
+    const PROTOCOL: Protocol;
+
+    /// Whether somebody has signed in.
+    fn is_signed_in(&self) -> bool;
 
     /// Takes one message, a text or bytes.
     fn receive(&mut self, message: &Incoming, now: Millis);

@@ -39,14 +39,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
-use crate::clock::Clock;
+use crate::clock::{Clock, micros_between, unix_ms};
 use crate::domain::{Limits, Millis, Trace};
 use crate::meter::Budget;
+use crate::metrics::Metrics;
+use crate::metrics::labels;
+use crate::metrics::labels::{Ending, HandshakeOutcome, SocketState};
 use crate::protocol::socketio::{Seal, Style};
 use crate::protocol::{Close, Goaway};
 use crate::rooms::{Dialect, Mailbox, Note, Rooms, Taken};
 use crate::session::Timing;
-use crate::telemetry::Counts;
 use carrier::Carrier;
 use client::Client;
 #[cfg(feature = "conformance")]
@@ -84,8 +86,8 @@ pub struct Hub {
     pub auth: Arc<Auth>,
     /// The clock of sessions.
     pub clock: Clock,
-    /// Counts for telemetry.
-    pub counts: Arc<Counts>,
+    /// Where is counted.
+    pub metrics: Arc<Metrics>,
     /// What holds for every socket.
     pub rules: Rules,
     /// What Socket.IO clients hear.
@@ -102,7 +104,7 @@ pub struct Hub {
 impl Hub {
     /// Of an instance that starts.
     #[must_use]
-    pub fn new(rooms: Arc<Rooms>, auth: Auth, clock: Clock, counts: Arc<Counts>, rules: Rules) -> Self {
+    pub fn new(rooms: Arc<Rooms>, auth: Auth, clock: Clock, metrics: Arc<Metrics>, rules: Rules) -> Self {
         let auth = Arc::new(auth);
         let seal = rules.socketio.resume.then(|| Arc::clone(&auth) as Arc<dyn Seal>);
         let style = Arc::new(Style { seal, extra_fields: rules.socketio.extra_fields });
@@ -110,7 +112,7 @@ impl Hub {
             rooms,
             auth,
             clock,
-            counts,
+            metrics,
             rules,
             style,
             exchanges: Exchanges::default(),
@@ -122,6 +124,7 @@ impl Hub {
 
     /// Asks every client to move, and those that still come too.
     pub fn drain(&self) {
+        self.metrics.draining.set((), 1);
         // In this order: whoever connects between the two is told by itself.
         self.draining.store(true, Ordering::SeqCst);
         self.rooms.go_away(Goaway::Drain);
@@ -199,6 +202,7 @@ struct Socket<C: Client> {
     end_by: Option<Millis>,
     /// Where its handshake stands in a trace.
     trace: Option<Trace>,
+    state: SocketState,
 }
 
 /// Memory that a turn needs and the next one, of any socket, can use again.
@@ -312,11 +316,19 @@ impl<C: Client> Socket<C> {
         if hub.is_draining() {
             mailbox.note(Note::Goaway(Goaway::Drain));
         }
-        hub.counts.socket_opened();
+        hub.metrics.handshakes.inc(HandshakeOutcome::Accepted);
+        hub.metrics.sockets.add((C::PROTOCOL, SocketState::New), 1);
         let client = client(Arc::clone(&hub), Arc::clone(&mailbox), reachable, hub.clock.now());
         let wakes_at = Millis::MAX;
         let timer = Box::pin(sleep_until(hub.clock.instant(wakes_at)));
-        Self { hub, link, client, mailbox, timer, wakes_at, flush_by: None, end_by: None, trace }
+        let state = SocketState::New;
+        Self { hub, link, client, mailbox, timer, wakes_at, flush_by: None, end_by: None, trace, state }
+    }
+
+    fn enter(&mut self, state: SocketState) {
+        self.hub.metrics.sockets.add((C::PROTOCOL, self.state), -1);
+        self.hub.metrics.sockets.add((C::PROTOCOL, state), 1);
+        self.state = state;
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
@@ -324,6 +336,9 @@ impl<C: Client> Socket<C> {
             let drained = self.take_in(cx);
             self.meet_deadlines(drained);
             self.write(cx, scratch);
+            if self.state == SocketState::New && self.client.is_signed_in() {
+                self.enter(SocketState::SignedIn);
+            }
         }
         if let Some(by) = self.end_by {
             if self.link.poll_end(cx).is_ready() {
@@ -386,10 +401,14 @@ impl<C: Client> Socket<C> {
                     self.heed();
                 }
                 Poll::Ready(Ok(Incoming::Control)) => {}
-                Poll::Ready(Ok(Incoming::Close) | Err(Broken::Gone)) => self.end(),
+                Poll::Ready(Ok(Incoming::Close)) => self.end(Ending::Client),
+                Poll::Ready(Err(Broken::Gone)) => self.end(Ending::Gone),
                 Poll::Ready(Err(Broken::Violation(close, retry_ms))) => {
+                    if close == Close::Budget {
+                        self.hub.metrics.budgets_exceeded.inc(labels::Budget::Wire);
+                    }
                     self.link.fail(close, retry_ms.map(|ms| ms.max(OVER_BUDGET_RETRY_MS)));
-                    self.end();
+                    self.end(Ending::By(close));
                 }
             }
             if self.end_by.is_some() {
@@ -412,11 +431,12 @@ impl<C: Client> Socket<C> {
         if self.flush_by.is_some_and(|by| by <= now) {
             // A close frame couldn't get past what the kernel doesn't take.
             self.link.abort();
-            return self.end();
+            return self.end(Ending::By(Close::Slow));
         }
         if self.message_due() <= now {
+            self.hub.metrics.budgets_exceeded.inc(labels::Budget::Unfinished);
             self.link.fail(Close::Budget, Some(OVER_BUDGET_RETRY_MS));
-            return self.end();
+            return self.end(Ending::By(Close::Budget));
         }
         self.client.tick(now);
         self.heed();
@@ -449,7 +469,7 @@ impl<C: Client> Socket<C> {
                     self.flush_by = None;
                     MESSAGE_BYTES
                 }
-                Poll::Ready(Err(_)) => return self.end(),
+                Poll::Ready(Err(_)) => return self.end(Ending::Gone),
                 Poll::Pending => {
                     if self.flush_by.is_none() {
                         self.flush_by = Some(self.hub.clock.now() + self.hub.rules.flush_timeout_ms);
@@ -472,17 +492,28 @@ impl<C: Client> Socket<C> {
             }
             if !taken.frames.is_empty() {
                 if self.end_by.is_none() {
-                    self.hub.counts.delivered(taken.frames.len());
                     if self.link.send(&taken.frames, frame).is_err() {
-                        self.end();
+                        self.end(Ending::Gone);
                     } else {
                         taken.marks.iter().for_each(|mark| mark.written(taken.frames.len()));
+                        self.count_delivered(taken);
                     }
                 }
                 taken.frames.clear();
                 taken.marks.clear();
+                taken.live = None;
                 frame.shrink_to(SCRATCH_BYTES);
             }
+        }
+    }
+
+    /// Once a write, whatever is in it.
+    fn count_delivered(&self, taken: &Taken) {
+        let metrics = &self.hub.metrics;
+        metrics.delivery_batch.record(C::PROTOCOL, taken.frames.len() as u64);
+        if let Some(live) = taken.live {
+            let late = micros_between(live.stored_at, unix_ms());
+            metrics.delivery_duration.record_many(C::PROTOCOL, late, live.entries);
         }
     }
 
@@ -497,12 +528,15 @@ impl<C: Client> Socket<C> {
 
     fn close(&mut self, close: Close, retry_ms: Option<Millis>) {
         self.link.close(close, retry_ms);
-        self.end();
+        // A Socket.IO client says goodbye by a packet.
+        self.end(if close == Close::Normal { Ending::Client } else { Ending::By(close) });
     }
 
     /// Nothing is received or delivered from here on: what is left is to say goodbye.
-    fn end(&mut self) {
+    fn end(&mut self, ending: Ending) {
         if self.end_by.is_none() {
+            self.hub.metrics.closes.inc(ending);
+            self.enter(SocketState::Closing);
             self.end_by = Some(self.hub.clock.now() + LINGER_MS);
             self.client.depart();
         }
@@ -513,9 +547,10 @@ impl<C: Client> Drop for Socket<C> {
     fn drop(&mut self) {
         // The task was ended from outside, at the end of a drain.
         if self.end_by.is_none() {
+            self.hub.metrics.closes.inc(Ending::Gone);
             self.client.depart();
         }
-        self.hub.counts.socket_closed();
+        self.hub.metrics.sockets.add((C::PROTOCOL, self.state), -1);
     }
 }
 

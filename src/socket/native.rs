@@ -7,17 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::client::Client;
 use super::followed::Followed;
 use super::in_flight::InFlight;
 use super::link::Incoming;
-use super::outcome::{Outcome, sent, unanswered_write};
+use super::outcome::{Outcome, count_write, sent, unanswered_write};
 use super::wire::Wire;
 use super::{ANSWER_WITHIN, Hub};
+use crate::auth::SignInError;
 use crate::domain::{Draft, Kind, Millis, RoomId, Trace, User, UserName};
-use crate::protocol::{Close, Code, CommandId, Event, Refused, Token, native};
+use crate::metrics::labels::{Budget, CommandOutcome, CommandType, GoawayReason, Protocol, TokenFault};
+use crate::protocol::{Close, Code, Command, CommandId, Event, Goaway, Refused, Request, Token, native};
 use crate::rooms::{Answer, Departure, JoinRequest, Mailbox, Note};
 use crate::session::{Action, Join, JoinEnd, Session};
 
@@ -63,7 +65,7 @@ impl Native {
                     let page = self.hub.rooms.history(id, &room, before, limit);
                     let read = page.map(|event| {
                         followed.end(refused(&event));
-                        Outcome::Reply(event)
+                        Outcome::Reply(CommandType::History, event)
                     });
                     self.start(read.boxed());
                 }
@@ -95,14 +97,23 @@ impl Native {
         };
         let (user, token) = match signed {
             Ok(signed) => signed,
-            Err(error) => return self.reply(&Event::Error(Refused::new(id, error.code(), error.to_string()))),
+            Err(error) => {
+                hub.metrics.token_failures.inc(match error {
+                    SignInError::Forged => TokenFault::Forged,
+                    SignInError::Expired => TokenFault::Expired,
+                    SignInError::Unsigned => TokenFault::Unsigned,
+                });
+                let refused = Refused::new(id, error.code(), error.to_string());
+                return self.answer(CommandType::Hello, &Event::Error(refused));
+            }
         };
         if before.as_ref().is_some_and(|before| before.id != user.id) {
             let refused = Refused::new(id, Code::Forbidden, "the token is another user's: open another connection");
-            return self.reply(&Event::Error(refused));
+            hub.metrics.token_failures.inc(TokenFault::Foreign);
+            return self.answer(CommandType::Hello, &Event::Error(refused));
         }
         let first = self.session.signed_in(user.clone(), now);
-        self.reply(&Event::Welcome {
+        let welcome = Event::Welcome {
             id,
             user: user.clone(),
             token,
@@ -111,7 +122,8 @@ impl Native {
             heartbeat_ms: hub.rules.timing.heartbeat_ms,
             rotate_after_ms: hub.rules.timing.rotate_after_ms,
             limits: Arc::clone(&hub.rules.limits),
-        });
+        };
+        self.answer(CommandType::Hello, &welcome);
         if first {
             hub.rooms.signed_in(&self.mailbox, &user.id);
             if self.session.is_degraded() {
@@ -154,20 +166,24 @@ impl Native {
     fn append(&mut self, id: Option<CommandId>, room: RoomId, mut draft: Draft) {
         let followed = Followed::begin(name_of(draft.body.kind()), draft.trace, self.trace);
         draft.trace = followed.trace();
+        let (command, since) = (type_of_write(draft.body.kind()), Instant::now());
+        let metrics = Arc::clone(&self.hub.metrics);
         let mut appending = self.hub.rooms.write(&room, draft);
         // The embedded store answers at once, and then there is nothing to wait for.
         if let Poll::Ready(result) = appending.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            count_write(&metrics, Self::PROTOCOL, since, Some(&result));
             let answer = sent(id, room, result);
             followed.end(refused(&answer));
-            return self.reply(&answer);
+            return self.answer(command, &answer);
         }
         let answer = timeout(ANSWER_WITHIN, appending).map(move |result| {
+            count_write(&metrics, Self::PROTOCOL, since, result.as_ref().ok());
             let answer = match result {
                 Ok(result) => sent(id, room, result),
                 Err(_) => Event::Error(unanswered_write(id)),
             };
             followed.end(refused(&answer));
-            Outcome::Reply(answer)
+            Outcome::Reply(command, answer)
         });
         self.wait_for(answer.boxed());
     }
@@ -185,13 +201,16 @@ impl Native {
 
     fn conclude(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Reply(event) => self.reply(&event),
+            Outcome::Reply(command, event) => self.answer(command, &event),
             Outcome::Joined { room, may_create, result } => {
+                if result.is_ok() {
+                    self.hub.metrics.commands.inc((CommandType::Join, CommandOutcome::Done));
+                }
                 let end = match result {
                     Ok(seated) if seated.created => JoinEnd::Created,
                     Ok(_) => JoinEnd::Joined,
                     Err(refused) => {
-                        self.reply(&Event::Error(refused));
+                        self.answer(CommandType::Join, &Event::Error(refused));
                         JoinEnd::Refused
                     }
                 };
@@ -202,8 +221,50 @@ impl Native {
         }
     }
 
+    /// The reply that ends a command.
+    fn answer(&self, command: CommandType, event: &Event) {
+        let refused = matches!(event, Event::Error(_));
+        let outcome = if refused { CommandOutcome::Refused } else { CommandOutcome::Done };
+        self.hub.metrics.commands.inc((command, outcome));
+        self.reply(event);
+    }
+
+    /// Counts a command that was carried out or refused at once. The others are, where they are answered.
+    fn count(&self, command: CommandType, actions: &[Action]) {
+        let refusal = actions.iter().find_map(|action| match action {
+            Action::Reply(Event::Error(refused)) => Some(refused.code),
+            _ => None,
+        });
+        let answered_later = matches!(
+            command,
+            CommandType::Hello
+                | CommandType::Join
+                | CommandType::Send
+                | CommandType::Edit
+                | CommandType::Delete
+                | CommandType::React
+                | CommandType::History
+        );
+        match refusal {
+            Some(code) => {
+                // What the session itself finds too fast is one command among others.
+                if code == Code::RateLimited {
+                    self.hub.metrics.budgets_exceeded.inc(Budget::Commands);
+                }
+                self.hub.metrics.commands.inc((command, CommandOutcome::Refused));
+            }
+            None if answered_later => {}
+            None => self.hub.metrics.commands.inc((command, CommandOutcome::Done)),
+        }
+    }
+
     /// Replies take the same way as pushes: one order, one bound.
     fn reply(&self, event: &Event) {
+        match event {
+            Event::Error(refused) => self.hub.metrics.refusals.inc(refused.code),
+            Event::Goaway { reason, .. } => self.hub.metrics.goaways.inc(goaway_reason(*reason)),
+            _ => {}
+        }
         let mut line = Vec::with_capacity(REPLY_BYTES);
         native::encode(event, &mut line);
         self.mailbox.push(Bytes::from(line));
@@ -228,8 +289,45 @@ const fn name_of(kind: Kind) -> &'static str {
     }
 }
 
+/// What a command is for, for whoever counts.
+const fn type_of(decoded: &Result<Command, Refused>) -> CommandType {
+    let Ok(command) = decoded else { return CommandType::Unreadable };
+    match &command.request {
+        Request::Hello { .. } => CommandType::Hello,
+        Request::Join { .. } => CommandType::Join,
+        Request::Leave { .. } => CommandType::Leave,
+        Request::Write { body, .. } => type_of_write(body.kind()),
+        Request::History { .. } => CommandType::History,
+        Request::Typing { .. } => CommandType::Typing,
+        Request::Read { .. } => CommandType::Read,
+        Request::Pong => CommandType::Pong,
+    }
+}
+
+const fn type_of_write(kind: Kind) -> CommandType {
+    match kind {
+        Kind::Message => CommandType::Send,
+        Kind::Edited => CommandType::Edit,
+        Kind::Deleted => CommandType::Delete,
+        Kind::Reacted => CommandType::React,
+    }
+}
+
+pub(super) const fn goaway_reason(reason: Goaway) -> GoawayReason {
+    match reason {
+        Goaway::Rotate => GoawayReason::Rotate,
+        Goaway::Drain => GoawayReason::Drain,
+    }
+}
+
 impl Client for Native {
     type Link = Wire;
+
+    const PROTOCOL: Protocol = Protocol::Native;
+
+    fn is_signed_in(&self) -> bool {
+        self.session.user().is_some()
+    }
 
     fn receive(&mut self, message: &Incoming, now: Millis) {
         let text = match message {
@@ -240,8 +338,9 @@ impl Client for Native {
         let mut actions = Vec::new();
         for object in native::objects(text) {
             let decoded = native::decode(object, &self.hub.rules.limits);
-            self.hub.counts.command();
+            let command = type_of(&decoded);
             self.session.receive(decoded, now, &mut actions);
+            self.count(command, &actions);
             self.carry_out(&mut actions, now);
             if self.closing.is_some() {
                 return;

@@ -1,17 +1,21 @@
 //! What the store's answers mean to a client.
 
+use tokio::time::Instant;
+
 use crate::domain::{Millis, RoomId};
+use crate::metrics::Metrics;
+use crate::metrics::labels::{self, Attempt, Budget, CommandType, Protocol};
 use crate::protocol::{Code, CommandId, Event, Refused};
 use crate::rooms::Seated;
-use crate::store::{AppendError, Refusal, StoreError, Stored};
+use crate::store::{AppendError, Durability, Refusal, StoreError, Stored};
 
 /// What a client is told to wait where the store doesn't say.
 const RETRY_MS: Millis = 1_000;
 
 /// The answer to a command that had to wait for the store.
 pub enum Outcome {
-    /// Send this.
-    Reply(Event),
+    /// Send this: it answers a command of this type.
+    Reply(CommandType, Event),
     /// A join has ended; its reply is in the mailbox already, a refusal isn't.
     Joined {
         /// Which room.
@@ -30,6 +34,28 @@ pub fn sent(id: Option<CommandId>, room: RoomId, result: Result<Stored, AppendEr
             Event::Sent { id, room, position, at, durability: durability.as_str(), duplicate }
         }
         Err(error) => Event::Error(write_refused(id, error)),
+    }
+}
+
+/// Counts how a write has ended, and how long it took.
+pub fn count_write(
+    metrics: &Metrics,
+    protocol: Protocol,
+    since: Instant,
+    result: Option<&Result<Stored, AppendError>>,
+) {
+    metrics.acknowledgement_duration.record_time(protocol, since.elapsed());
+    match result {
+        Some(Ok(Stored { durability, duplicate, .. })) => {
+            let means = match durability {
+                Durability::Replicated => labels::Durability::Replicated,
+                Durability::Stored => labels::Durability::Stored,
+                Durability::Memory => labels::Durability::Memory,
+            };
+            metrics.acknowledgements.inc((means, if *duplicate { Attempt::Duplicate } else { Attempt::First }));
+        }
+        Some(Err(AppendError::Refused(Refusal::RateLimited { .. }))) => metrics.budgets_exceeded.inc(Budget::Sends),
+        Some(Err(_)) | None => {}
     }
 }
 

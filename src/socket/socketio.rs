@@ -8,20 +8,22 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::carrier::Carrier;
 use super::client::Client;
 use super::followed::Followed;
 use super::in_flight::InFlight;
 use super::link::Incoming;
-use super::outcome::{unanswered_write, write_refused};
+use super::native::goaway_reason;
+use super::outcome::{count_write, unanswered_write, write_refused};
 use super::{ANSWER_WITHIN, Hub};
 use crate::auth::new_id;
 use crate::domain::{Body, Draft, Key, Millis, RoomId, Text, Trace, User};
+use crate::metrics::labels::{CommandOutcome, CommandType, Protocol};
 use crate::protocol::engineio::{self, Open, Packet};
-use crate::protocol::socketio::{AckId, Pid, Place, Purpose, Record, Said, Style, call, event};
-use crate::protocol::{Close, Code, Malformed};
+use crate::protocol::socketio::{AckId, Call, Pid, Place, Purpose, Record, Said, Style, call, event};
+use crate::protocol::{Close, Code, Goaway, Malformed};
 use crate::rooms::{Answer, Departure, JoinRequest, Mailbox, Note, Seated, SocketioAnswer};
 use crate::session::socketio::{Action, Join, JoinEnd, Recalled, Session};
 use crate::store::RecordId;
@@ -138,11 +140,15 @@ impl Socketio {
     }
 
     fn receive_packet(&mut self, said: Said, now: Millis) {
-        if matches!(said, Said::Call { .. }) {
-            self.hub.counts.command();
-        }
+        let command = type_of(&said);
         let mut actions = Vec::new();
         self.session.receive(said, now, &mut actions);
+        let refused = |action: &Action| matches!(action, Action::Answer { error: Some(_), .. } | Action::Ignored);
+        if let Some(command) = command
+            && actions.iter().any(refused)
+        {
+            self.hub.metrics.commands.inc((command, CommandOutcome::Refused));
+        }
         self.carry_out(actions, now);
     }
 
@@ -164,8 +170,15 @@ impl Socketio {
                 Action::Abandon => self.in_flight.clear(),
                 Action::Write { ack, user, room, text } => self.append(ack, user, &room, text),
                 Action::Renew => self.renew(),
-                Action::Ignored => self.hub.counts.ignored(),
-                Action::Close(close, retry_ms) => self.closing = Some((close, retry_ms)),
+                Action::Ignored => self.hub.metrics.ignored.inc(()),
+                Action::Close(close, retry_ms) => {
+                    match close {
+                        Close::Rotate => self.hub.metrics.goaways.inc(goaway_reason(Goaway::Rotate)),
+                        Close::Drain => self.hub.metrics.goaways.inc(goaway_reason(Goaway::Drain)),
+                        _ => {}
+                    }
+                    self.closing = Some((close, retry_ms));
+                }
             }
         }
     }
@@ -251,8 +264,10 @@ impl Socketio {
         let Ok(key) = Key::parse(&new_sid()) else { return };
         let body = Body::Message { text: Text::Kept(text), reply_to: None };
         let followed = Followed::begin("message", None, self.trace);
+        let (metrics, since) = (Arc::clone(&self.hub.metrics), Instant::now());
         let appending = self.hub.rooms.write(room, Draft { user, key, body, trace: followed.trace() });
         let written = timeout(ANSWER_WITHIN, appending).map(move |result| {
+            count_write(&metrics, Self::PROTOCOL, since, result.as_ref().ok());
             let result = match result {
                 Ok(Ok(_)) => Ok(()),
                 Ok(Err(error)) => Err(write_refused(None, error)),
@@ -289,15 +304,32 @@ impl Socketio {
     fn conclude(&mut self, outcome: Outcome) {
         let now = self.hub.clock.now();
         let mut actions = Vec::new();
+        self.count(&outcome);
         match outcome {
             Outcome::Recalled(recalled) => self.session.recalled(recalled, now, &mut actions),
             Outcome::Joined(join, end) => self.session.join_ended(&join, end, now, &mut actions),
             Outcome::Written(Some(ack), result) => self.mailbox.push(event::answer(ack, result.err().as_deref())),
             Outcome::Written(None, Ok(())) => {}
-            Outcome::Written(None, Err(_)) => self.hub.counts.ignored(),
+            Outcome::Written(None, Err(_)) => self.hub.metrics.ignored.inc(()),
             Outcome::Renewed => self.session.renewed(now, &mut actions),
         }
         self.carry_out(actions, now);
+    }
+
+    /// Counts a command that the store had a part in.
+    fn count(&self, outcome: &Outcome) {
+        let (command, done) = match outcome {
+            Outcome::Written(_, result) => (CommandType::Send, result.is_ok()),
+            Outcome::Joined(Join { purpose: Purpose::SignIn { .. } | Purpose::Update { .. }, .. }, end) => {
+                (CommandType::Join, matches!(end, JoinEnd::Created | JoinEnd::Joined))
+            }
+            // Nobody has asked for these.
+            Outcome::Joined(Join { purpose: Purpose::Resume, .. }, _) | Outcome::Recalled(_) | Outcome::Renewed => {
+                return;
+            }
+        };
+        let outcome = if done { CommandOutcome::Done } else { CommandOutcome::Refused };
+        self.hub.metrics.commands.inc((command, outcome));
     }
 
     fn is_idle(&self) -> bool {
@@ -305,8 +337,24 @@ impl Socketio {
     }
 }
 
+/// What an event is for, for whoever counts: the tutorial's client joins as it signs in.
+fn type_of(said: &Said) -> Option<CommandType> {
+    match said {
+        Said::Call { call: Ok(Call::SignIn { .. } | Call::UpdateSocketId { .. }), .. } => Some(CommandType::Join),
+        Said::Call { call: Ok(Call::SendMessage { .. }), .. } => Some(CommandType::Send),
+        Said::Call { call: Err(_), .. } => Some(CommandType::Unreadable),
+        Said::Connect { .. } | Said::ConnectElsewhere { .. } | Said::Disconnect | Said::Ack => None,
+    }
+}
+
 impl Client for Socketio {
     type Link = Carrier;
+
+    const PROTOCOL: Protocol = Protocol::Socketio;
+
+    fn is_signed_in(&self) -> bool {
+        self.session.seats().next().is_some()
+    }
 
     fn receive(&mut self, message: &Incoming, now: Millis) {
         let received = match message {

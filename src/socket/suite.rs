@@ -14,6 +14,7 @@ use super::link::Incoming;
 use super::socketio::new_sid;
 use super::{App, Hub};
 use crate::domain::Millis;
+use crate::metrics::labels::Protocol;
 use crate::protocol::engineio::{self, Open, Packet, SEPARATOR};
 use crate::protocol::socketio::event;
 use crate::protocol::socketio::packet::{self, AckId, Content, Kind, ROOT, head};
@@ -180,6 +181,12 @@ impl Suite {
 
 impl Client for Suite {
     type Link = Carrier;
+
+    const PROTOCOL: Protocol = Protocol::Socketio;
+
+    fn is_signed_in(&self) -> bool {
+        false
+    }
 
     fn receive(&mut self, message: &Incoming, _now: Millis) {
         let received = match message {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::config::{Environment, Settings};
+use confab::metrics::Metrics;
 use confab::server::{Server, connect};
 use confab::store::memory::{Memory, SystemClock};
 use confab::store::{Feed, Store};
-use confab::telemetry::Counts;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -58,9 +58,10 @@ impl TestApp {
         between: impl FnOnce(Arc<dyn Store>, Feed) -> (Arc<dyn Store>, Feed),
     ) -> Self {
         let mut settings = load(settings);
-        let (store, feed) = connect(&mut settings).await.unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let (store, feed) = connect(&mut settings, &metrics).await.unwrap();
         let (store, feed) = between(store, feed);
-        Self::serve(&settings, store, feed).await
+        Self::serve(&settings, store, feed, metrics).await
     }
 
     /// Instances that share a store, and the keys of what they sign.
@@ -78,7 +79,7 @@ impl TestApp {
         let mut apps = Vec::new();
         for settings in &all {
             let (store, feed) = memory.attach(&settings.instance);
-            apps.push(Self::serve(settings, store, feed).await);
+            apps.push(Self::serve(settings, store, feed, Arc::default()).await);
         }
         apps.try_into().ok().unwrap()
     }
@@ -89,8 +90,8 @@ impl TestApp {
         Self { address, drain: CancellationToken::new(), end: CancellationToken::new(), serving }
     }
 
-    async fn serve(settings: &Settings, store: Arc<dyn Store>, feed: Feed) -> Self {
-        let server = Server::bind(settings, store, feed, Arc::new(Counts::default())).await.unwrap();
+    async fn serve(settings: &Settings, store: Arc<dyn Store>, feed: Feed, metrics: Arc<Metrics>) -> Self {
+        let server = Server::bind(settings, store, feed, metrics).await.unwrap();
         let address = server.local_addr();
         let (drain, end) = (CancellationToken::new(), CancellationToken::new());
         let serving = tokio::spawn(server.serve(drain.clone(), end.clone()));

@@ -161,6 +161,7 @@ impl World {
             check_interval_ms: 10_000,
             linger_ms: 5_000,
             tail_entries: 16,
+            metrics: Arc::default(),
         };
         let rooms = Rooms::new(store, settings);
         let killed = CancellationToken::new();

@@ -32,6 +32,7 @@ pub fn options(port: u16) -> Options {
         wait_timeout: Duration::from_millis(300),
         response_timeout: Duration::from_millis(800),
         startup_timeout: PATIENCE,
+        metrics: Arc::default(),
     }
 }
 

@@ -30,6 +30,7 @@ impl OnRedis {
             // Answers are late on a machine that runs all tests at once.
             response_timeout: Duration::from_secs(20),
             startup_timeout: Duration::from_secs(20),
+            metrics: Arc::default(),
         }
     }
 }

@@ -22,6 +22,8 @@ use super::scripts::Scripts;
 use super::seldom::Seldom;
 use super::stages::{self, Stages, Waiting};
 use crate::domain::Trace;
+use crate::metrics::labels::AppendStage;
+use crate::metrics::{Metrics, micros};
 use crate::store::{Durability, StoreError};
 
 /// How many lanes an instance has.
@@ -326,6 +328,8 @@ impl Lane {
         if calls.is_empty() {
             return Vec::new();
         }
+        let sent = Instant::now();
+        self.count_sent(calls, sent);
         let acknowledging = &self.shared.acknowledging;
         let waits = acknowledging.waits() && calls.iter().any(|call| call.replicate);
         let mut stages = Stages::begin(calls.iter().filter_map(|call| call.traced));
@@ -349,6 +353,9 @@ impl Lane {
         pipeline.ignore_errors();
         let answered: Result<Vec<Result<Value, RedisError>>, RedisError> =
             pipeline.query_async(&mut **connection).await;
+        let stage = if waits { AppendStage::Replica } else { AppendStage::Script };
+        let appends = calls.iter().filter(|call| call.replicate).count();
+        self.metrics().append_duration.record_many(stage, micros(sent.elapsed()), appends as u64);
         let mut answers = match answered {
             Ok(answers) => answers,
             Err(error) => {
@@ -395,6 +402,19 @@ impl Lane {
             number += 1;
         }
         again
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.shared.dialer.options().metrics
+    }
+
+    fn count_sent(&self, calls: &[Call], now: Instant) {
+        self.metrics().append_batch.record((), calls.len() as u64);
+        let patience = self.shared.dialer.options().response_timeout;
+        for call in calls.iter().filter(|call| call.replicate) {
+            let waited = patience.saturating_sub(call.due.saturating_duration_since(now));
+            self.metrics().append_duration.record_time(AppendStage::Lane, waited);
+        }
     }
 
     /// What the `WAIT` behind a pipeline says about it.

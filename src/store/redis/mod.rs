@@ -40,6 +40,7 @@ use super::{
     Refusal, Reset, Store, StoreError, Stored, Traced, cost,
 };
 use crate::domain::{Chain, Draft, Limits, Millis, Position, RoomId, Since, User, UserId};
+use crate::metrics::labels::{DropReason, PoolState};
 use cold::{Cold, one};
 use dial::{Dialer, SharedDialer};
 use durability::Acknowledging;
@@ -200,6 +201,22 @@ impl Redis {
             dropped_publications: self.outlet.dropped(),
             redials: self.dialer.epoch(),
         }
+    }
+
+    /// Brings those numbers up to date that are looked up instead of kept.
+    pub fn look_up(&self) {
+        let metrics = &self.dialer.options().metrics;
+        let gauges = self.gauges();
+        metrics.lane_calls.set((), gauges.lane_calls as u64);
+        metrics.lane_bytes.set((), gauges.lane_bytes as u64);
+        metrics.pool_connections.set(PoolState::Idle, gauges.idle_connections as u64);
+        let used = gauges.connections.saturating_sub(gauges.idle_connections);
+        metrics.pool_connections.set(PoolState::Used, used as u64);
+        metrics.pool_waiting.set((), gauges.waiting as u64);
+        metrics.subscriptions.set((), gauges.subscriptions as u64);
+        metrics.publications_dropped.set_total(DropReason::Foreign, gauges.foreign_publications);
+        metrics.publications_dropped.set_total(DropReason::FeedFull, gauges.dropped_publications);
+        metrics.redials.set_total((), gauges.redials);
     }
 
     /// What a lane's call comes to, for a call that has no other answer than that it was done.

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::metrics::Metrics;
 
 /// Where Redis is, and how to speak with it.
 #[derive(Debug, Clone)]
@@ -29,6 +32,8 @@ pub struct Options {
     pub response_timeout: Duration,
     /// How long a start waits for Redis.
     pub startup_timeout: Duration,
+    /// Where is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// How TLS is spoken.

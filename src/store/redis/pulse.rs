@@ -15,6 +15,7 @@ use super::dial::{DialError, SharedDialer};
 use super::durability::{Acknowledging, Replication};
 use super::fault::Fault;
 use super::outlet::Outlet;
+use crate::metrics::labels::{RedisMemory, RedisRole};
 use crate::store::{Health, Publication};
 
 /// Between two questions.
@@ -154,6 +155,9 @@ impl Pulse {
             }
             _ => UNKNOWN,
         };
+        let metrics = &self.dialer.options().metrics;
+        metrics.redis_memory.set(RedisMemory::Used, number("used_memory").unwrap_or(0));
+        metrics.redis_memory.set(RedisMemory::Limit, number("maxmemory").unwrap_or(0));
         self.vitals.full_percent.store(percent, Ordering::Relaxed);
         let policy = field(&memory, "maxmemory_policy").unwrap_or("noeviction");
         if evicted.is_none() && policy != "noeviction" {
@@ -162,8 +166,14 @@ impl Pulse {
                 "Redis may throw acknowledged messages away when it is full: set maxmemory-policy to noeviction"
             );
         }
+        if let Ok(clients) = info(&mut connection, "clients").await
+            && let Some(clients) = field(&clients, "connected_clients").and_then(|value| value.parse().ok())
+        {
+            metrics.redis_clients.set((), clients);
+        }
         let Ok(stats) = info(&mut connection, "stats").await else { return };
         let now = field(&stats, "evicted_keys").and_then(|value| value.parse().ok()).unwrap_or(0);
+        metrics.redis_evicted.set((), now);
         if evicted.is_some_and(|before| before < now) {
             tracing::error!(keys = now, policy, "Redis has thrown keys away: logs, members or marks are lost");
         }
@@ -175,6 +185,10 @@ impl Pulse {
         // Fresh, because an old connection may be to a node that isn't the primary any more.
         let Ok(mut connection) = self.dialer.fresh().await else { return true };
         let Ok(replication) = replication(&mut connection).await else { return true };
+        let metrics = &self.dialer.options().metrics;
+        metrics.redis_role.set(RedisRole::Primary, u64::from(replication.primary));
+        metrics.redis_role.set(RedisRole::Replica, u64::from(!replication.primary));
+        metrics.redis_replicas.set((), u64::from(replication.replicas));
         if let Some(durability) = self.acknowledging.saw(replication, true, Instant::now()) {
             tracing::warn!(durability = durability.as_str(), ?replication, "what an acknowledgement means has changed");
             self.outlet.publish(Publication::Durability(durability));

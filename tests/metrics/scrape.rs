@@ -1,0 +1,105 @@
+//! One instance with an operations port, and what is read from it.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::redis::free_port;
+use crate::served::{PATIENCE, Served};
+
+/// Between two looks at a number that is awaited.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// An instance with an operations port.
+pub struct Instance {
+    pub served: Served,
+    pub ops: u16,
+}
+
+/// An answer of the port.
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Instance {
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let ops = free_port();
+        let port = ops.to_string();
+        let served = Served::start(&[settings, &[("CONFAB__OPS__PORT", &port)]].concat());
+        Self { served, ops }
+    }
+
+    pub async fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Answer {
+        let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n{body}",
+            body.len()
+        );
+        let answer = async {
+            let mut tcp = TcpStream::connect(("127.0.0.1", self.ops)).await.unwrap();
+            tcp.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            tcp.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = timeout(PATIENCE, answer).await.expect("the operations port answers");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+    }
+
+    /// `/metrics` as it stands.
+    pub async fn metrics(&self) -> String {
+        let answer = self.ask("GET", "/metrics", &[], "").await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body
+    }
+
+    /// Waits until a number is as it should be, and returns everything.
+    pub async fn until(&self, sample: &str, is: impl Fn(f64) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = self.metrics().await;
+            if is(value(&text, sample)) {
+                return text;
+            }
+            assert!(Instant::now() < deadline, "{sample} is {} after {PATIENCE:?}", value(&text, sample));
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+}
+
+/// The sum of the samples that begin so: of one series, or of all of a metric.
+pub fn value(text: &str, sample: &str) -> f64 {
+    let of = |line: &str| {
+        let rest = line.strip_prefix(sample)?;
+        let exact = rest.starts_with(['{', ' ']) || sample.ends_with('}');
+        exact.then(|| line.rsplit(' ').next()?.parse::<f64>().ok())?
+    };
+    text.lines().filter_map(of).sum()
+}
+
+/// The families as the strict parser of Prometheus's own client reads them. It refuses what isn't OpenMetrics.
+pub fn parse(text: &str) -> Vec<Value> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let brought = Command::new(root.join("tests/metrics/parser")).status().unwrap();
+    assert!(brought.success(), "tests/metrics/parser brings the parser");
+    let mut parser = Command::new(root.join(".cache/metrics/bin/python"))
+        .arg(root.join("tests/metrics/parse.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    parser.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = parser.wait_with_output().unwrap();
+    assert!(output.status.success(), "the parser refuses it");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
