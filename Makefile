@@ -47,6 +47,7 @@ docs: ## Write the generated tables of the documentation again
 	$(CARGO) run --quiet -- check --markdown > docs/settings.md
 	$(CARGO) run --quiet -- check --metrics > docs/metrics.md
 	tests/terraform/tables
+	UPDATE_GOLDEN=1 tests/local/run test_observability.py -k grafana
 
 .PHONY: screenshots
 screenshots: ## Take pictures of the page in its states

@@ -2,9 +2,11 @@
 locals {
   month_seconds = 730 * 3600
 
-  tier_factor  = local.price_tier == 2 ? var.prices.tier_2_factor : 1
-  vcpu         = tonumber(var.cpu)
-  memory_gib   = tonumber(regex("^[0-9]+", var.memory)) / (endswith(var.memory, "Gi") ? 1 : 1024)
+  tier_factor = local.price_tier == 2 ? var.prices.tier_2_factor : 1
+  # The collector is billed like the program beside it.
+  memories     = compact([var.memory, try(var.telemetry.collector.memory, null)])
+  vcpu         = tonumber(var.cpu) + try(tonumber(var.telemetry.collector.cpu), 0)
+  memory_gib   = sum([for memory in local.memories : tonumber(regex("^[0-9]+", memory)) / (endswith(memory, "Gi") ? 1 : 1024)])
   instance_usd = local.month_seconds * (local.vcpu * var.prices.vcpu_second + local.memory_gib * var.prices.memory_gib_second) * local.tier_factor
 
   # A sleeping tab closes its socket; an instance without sockets ends.
@@ -37,7 +39,7 @@ locals {
   }
 
   cost_formula = {
-    instances = "${local.instances} instances × 2628000 s × (${var.cpu} vCPU × ${var.prices.vcpu_second} + ${local.memory_gib} GiB × ${var.prices.memory_gib_second}) × ${local.tier_factor} for tier ${local.price_tier}; instances = max(min_instances, ${local.awake_sockets} awake sockets ÷ ${var.sockets.target}), at most max_instances"
+    instances = "${local.instances} instances × 2628000 s × (${local.vcpu} vCPU × ${var.prices.vcpu_second} + ${local.memory_gib} GiB × ${var.prices.memory_gib_second}) × ${local.tier_factor} for tier ${local.price_tier}; instances = max(min_instances, ${local.awake_sockets} awake sockets ÷ ${var.sockets.target}), at most max_instances"
     connector = local.make_connector ? "${var.connector.min_instances} × ${var.connector.machine_type} × ${local.connector_vm_usd} a month" : "none made"
     redis     = "${var.redis.memory_gb} GB × 730 h × ${local.redis_gb_hour} (${local.redis_tier})"
     egress    = "${local.awake_sockets} sockets × ${var.usage.messages_per_socket_per_second}/s × ${var.usage.message_bytes} B × 2628000 s ÷ 2^30 × ${var.prices.egress_gib} a GiB"

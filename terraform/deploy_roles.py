@@ -55,7 +55,7 @@ WHEN = {
     "always": "always",
     "connector": "with `egress = \"connector\"`",
     "build": "where `image` is null",
-    "telemetry": "with `telemetry.traces` or `.metrics`",
+    "telemetry": "with `telemetry.collector`, `.traces` or `.metrics`",
     "observability": "with `observability.enabled`",
 }
 
@@ -98,7 +98,7 @@ def main():
     parser.add_argument("--table", action="store_true", help="print the table of roles and stop")
     parser.add_argument("--direct", action="store_true", help="Direct egress: no connector is made")
     parser.add_argument("--build", action="store_true", help="the image is built, `image` is null")
-    parser.add_argument("--telemetry", action="store_true", help="telemetry.traces or .metrics is on")
+    parser.add_argument("--telemetry", action="store_true", help="telemetry.collector, .traces or .metrics is on")
     parser.add_argument("--observability", action="store_true", help="observability.enabled is on")
     chosen = parser.parse_args()
     if chosen.table:

@@ -24,6 +24,10 @@ locals {
   # In the worst case every instance has a member of every room, so each message crosses the connector once for each.
   required_mbps = var.traffic.messages_per_second * var.traffic.message_bytes * 8 * local.max_instances / 1000000
 
+  # What the collector sends, it may.
+  traces  = var.telemetry.traces || var.telemetry.collector != null
+  metrics = var.telemetry.metrics || var.telemetry.collector != null
+
   apis = toset(concat(
     [
       "cloudresourcemanager.googleapis.com",
@@ -37,7 +41,7 @@ locals {
     local.build_image ? ["artifactregistry.googleapis.com", "cloudbuild.googleapis.com", "storage.googleapis.com"] : [],
     local.private_service ? ["servicenetworking.googleapis.com"] : [],
     var.observability.enabled ? ["monitoring.googleapis.com"] : [],
-    var.telemetry.traces ? ["cloudtrace.googleapis.com", "telemetry.googleapis.com"] : [],
-    var.telemetry.metrics ? ["monitoring.googleapis.com", "telemetry.googleapis.com"] : [],
+    local.traces ? ["cloudtrace.googleapis.com", "telemetry.googleapis.com"] : [],
+    local.metrics ? ["monitoring.googleapis.com", "telemetry.googleapis.com"] : [],
   ))
 }

@@ -70,8 +70,8 @@ module "identity" {
   project_id = var.project_id
   name       = var.name
   account_id = var.service_account_id
-  traces     = var.telemetry.traces
-  metrics    = var.telemetry.metrics
+  traces     = local.traces
+  metrics    = local.metrics
 
   depends_on = [module.project_services, terraform_data.guards]
 }
@@ -147,6 +147,7 @@ module "service" {
   trusted_hops            = var.trusted_hops
   allowed_origins         = var.allowed_origins
   otlp_endpoint           = var.telemetry.otlp_endpoint
+  collector               = var.telemetry.collector
   readiness_probe         = var.readiness_probe
   settings                = var.settings
   # The keys are read when an instance starts, so another list is another revision.
@@ -168,6 +169,9 @@ module "observability" {
   concurrency   = local.concurrency
   max_instances = local.max_instances
   notify        = var.observability.notify
+  runbooks      = var.observability.runbooks
+
+  program_metrics = var.telemetry.collector != null
 
   # By name and not by id, so that a plan shows what is watched.
   redis     = "projects/${var.project_id}/locations/${var.region}/instances/${local.redis_name}"

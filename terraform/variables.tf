@@ -509,8 +509,13 @@ variable "token_keys" {
 # ---- telemetry and watching ------------------------------------------------------------------------------------------
 
 variable "telemetry" {
-  description = "OpenTelemetry export. `otlp_endpoint`: a collector that takes OTLP over gRPC (null: nothing is sent). `traces`, `metrics`: whether the service account may write them to Google Cloud; its only project roles."
+  description = "OpenTelemetry export. `collector`: an OpenTelemetry collector beside each instance, by its image, that sends metrics and traces to Google Cloud. `otlp_endpoint`: instead, one elsewhere that takes OTLP over gRPC. Neither: nothing is sent. `traces`, `metrics`: whether the service account may write them to Google Cloud, its only project roles; with `collector` it may."
   type = object({
+    collector = optional(object({
+      image  = string
+      cpu    = optional(string, "1")
+      memory = optional(string, "512Mi")
+    }))
     otlp_endpoint = optional(string)
     traces        = optional(bool, false)
     metrics       = optional(bool, false)
@@ -522,13 +527,26 @@ variable "telemetry" {
     condition     = var.telemetry.otlp_endpoint == null ? true : can(regex("^https?://[^[:space:]]+$", var.telemetry.otlp_endpoint))
     error_message = "telemetry.otlp_endpoint: allowed are null and a URL that begins with https:// or http://."
   }
+
+  validation {
+    condition     = var.telemetry.collector == null || var.telemetry.otlp_endpoint == null
+    error_message = "telemetry.collector: not with telemetry.otlp_endpoint; the program sends to one of them."
+  }
+
+  validation {
+    condition = var.telemetry.collector == null ? true : (
+      can(regex("^(0?[.][0-9]+|[1248])$", var.telemetry.collector.cpu)) && can(regex("^[1-9][0-9]*(Mi|Gi)$", var.telemetry.collector.memory))
+    )
+    error_message = "telemetry.collector: allowed are a cpu of 1, 2, 4, 8 or a fraction such as 0.5, and a memory such as 512Mi or 1Gi."
+  }
 }
 
 variable "observability" {
-  description = "A dashboard, alerts and an uptime check from Google's own metrics (`enabled`). `notify`: e-mail addresses that are told; without any, incidents are only listed in the console."
+  description = "A dashboard, alerts and an uptime check from Google's own metrics (`enabled`), and with `telemetry.collector` from the program's. `notify`: e-mail addresses that are told; without any, incidents are only listed in the console. `runbooks`: where `docs/operations/` can be read, as a URL, for the alerts to link to."
   type = object({
-    enabled = optional(bool, false)
-    notify  = optional(list(string), [])
+    enabled  = optional(bool, false)
+    notify   = optional(list(string), [])
+    runbooks = optional(string)
   })
   default  = {}
   nullable = false
@@ -536,6 +554,11 @@ variable "observability" {
   validation {
     condition     = alltrue([for a in var.observability.notify : can(regex("^[^@[:space:]]+@[^@[:space:]]+$", a))])
     error_message = "observability.notify: allowed are e-mail addresses."
+  }
+
+  validation {
+    condition     = var.observability.runbooks == null ? true : can(regex("^https://[^[:space:]]+$", var.observability.runbooks))
+    error_message = "observability.runbooks: allowed are null and a URL that begins with https://."
   }
 }
 

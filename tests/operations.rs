@@ -178,7 +178,8 @@ impl Tail {
     async fn end(mut self) -> (Option<i32>, String) {
         let mut said = String::new();
         let mut errors = self.process.stderr.take().unwrap();
-        timeout(PATIENCE, errors.read_to_string(&mut said)).await.expect("it ends").unwrap();
+        // A tail that is cut waits up to 30 s before it dials again.
+        timeout(3 * PATIENCE, errors.read_to_string(&mut said)).await.expect("it ends").unwrap();
         (self.process.wait().await.unwrap().code(), said)
     }
 }
@@ -254,7 +255,7 @@ async fn a_probe_fails_where_a_promise_is_not_kept_and_says_at_which_step() {
     let served = Served::start(&[]);
     let url = format!("ws://127.0.0.1:{}/ws", served.port);
     let fails = async |second: &str, stage: &str, problem: &str| {
-        let arguments = ["probe", &url, "--second-url", second, "--within", "5"];
+        let arguments = ["probe", &url, "--second-url", second, "--within", "20"];
         let probed = confab(&[&arguments[..], &["--delivery-within", "20000"]].concat()).await;
         let (told, said) = (line(&probed), text(&probed.stderr));
         assert_eq!((probed.status.code(), &told["ok"], &told["failed"]), (Some(1), &json!(false), &json!(stage)));
@@ -271,7 +272,7 @@ async fn a_probe_fails_where_a_promise_is_not_kept_and_says_at_which_step() {
             *object = json!({"type": "typing", "room": ROOM, "user": {"id": "u", "name": "Ada"}});
         }
     });
-    fails(&undelivered.await, "delivery", "not done within 5 s").await;
+    fails(&undelivered.await, "delivery", "not done within 20 s").await;
     let forgetful = altering(&served, |object| {
         if object["recovered"] == true {
             object["recovered"] = json!(false);
@@ -294,9 +295,9 @@ async fn a_probe_fails_where_a_delivery_is_late_or_nothing_answers() {
     let url = format!("ws://127.0.0.1:{}/ws", served.port);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("ws://127.0.0.1:{}/ws", listener.local_addr().unwrap().port());
-    let probed = confab(&["probe", &url, "--second-url", &silent, "--within", "1"]).await;
+    let probed = confab(&["probe", &url, "--second-url", &silent, "--within", "10"]).await;
     assert_eq!(probed.status.code(), Some(1));
-    assert!(text(&probed.stderr).contains("hello: not done within 1 s"), "{}", text(&probed.stderr));
+    assert!(text(&probed.stderr).contains("hello: not done within 10 s"), "{}", text(&probed.stderr));
 
     let slow = delaying(&served, Duration::from_millis(60), |_| {});
     let probed =

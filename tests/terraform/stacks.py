@@ -91,5 +91,14 @@ WATCHED = Offer(
 )
 
 EXAMPLES = (MINIMAL, PRODUCTION, EXISTING_NETWORK)
-SWITCHED = (DIRECT, PRIVATE_ACCESS, PRIVATE, DEV, WATCHED)
+COLLECTED = Offer(
+    "collected",
+    TERRAFORM,
+    ROOT.variables
+    | {
+        "observability": {"enabled": True, "runbooks": "https://docs.example.com/operations"},
+        "telemetry": {"collector": {"image": "example.com/collectors/otelcol-google:1"}},
+    },
+)
+SWITCHED = (DIRECT, PRIVATE_ACCESS, PRIVATE, DEV, WATCHED, COLLECTED)
 ALL = (ROOT, *EXAMPLES, *SWITCHED)

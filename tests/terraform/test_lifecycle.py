@@ -103,6 +103,15 @@ CHANGES = {
             r"module\.project_services\.time_sleep.*": "replace",
         },
     ),
+    "telemetry.collector": (
+        {"telemetry": {"collector": {"image": "example.com/collectors/otelcol-google:1"}}},
+        {
+            SERVICE: "update",
+            r"module\.identity\.google_project_iam_member\.telemetry.*": "create",
+            r"module\.project_services\.google_project_service.*": "create",
+            r"module\.project_services\.time_sleep.*": "replace",
+        },
+    ),
     "observability": (
         {"observability": {"enabled": True, "notify": ["oncall@example.com"]}},
         {

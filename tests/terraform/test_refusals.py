@@ -109,6 +109,13 @@ REFUSED = [
     ("token_keys", {"token_keys": ["1", "1"]}),
     ("token_keys", {"token_keys": ["Key One"]}),
     ("telemetry.otlp_endpoint", {"telemetry": {"otlp_endpoint": "collector:4317"}}),
+    (
+        "telemetry.collector",
+        {"telemetry": {"otlp_endpoint": "http://collector:4317", "collector": {"image": "example.com/collector"}}},
+    ),
+    ("telemetry.collector", {"telemetry": {"collector": {"image": "example.com/collector", "cpu": "500m"}}}),
+    ("telemetry.collector", {"telemetry": {"collector": {"image": "example.com/collector", "memory": "1G"}}}),
+    ("observability.runbooks", {"observability": {"enabled": True, "runbooks": "docs/operations"}}),
     ("observability.notify", {"observability": {"enabled": True, "notify": ["nobody"]}}),
     ("waits", {"waits": {"apis": -1}}),
     ("waits", {"waits": {"connector_destroy": 601}}),

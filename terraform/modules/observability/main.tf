@@ -1,4 +1,4 @@
-# Watches the stack by what Google measures of itself: nothing here depends on the program's own metrics.
+# Watches the stack by what Google measures of itself; promises.tf, by what the program measures.
 locals {
   service_filter = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${var.service}\""
   redis_filter   = "resource.type = \"redis_instance\" AND resource.labels.instance_id = \"${var.redis}\""
@@ -41,7 +41,7 @@ resource "google_monitoring_alert_policy" "redis_memory" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "Above 80 % the program refuses new rooms; full, Redis refuses every message. Raise `redis.memory_gb` (in place, a failover), or keep less history."
+    content   = "Above 80 % the program refuses new rooms; full, Redis refuses every message. Raise `redis.memory_gb` (in place, a failover), or keep less history.\n\n${local.runbook[local.pages_of_own_alerts.redis_memory]}"
   }
 }
 
@@ -76,7 +76,7 @@ resource "google_monitoring_alert_policy" "server_errors" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "503 before a WebSocket is open means full or draining instances; compare with the number of instances. Anything else: the service's log."
+    content   = "503 before a WebSocket is open means full or draining instances; compare with the number of instances. Anything else: the service's log.\n\n${local.runbook[local.pages_of_own_alerts.server_errors]}"
   }
 }
 
@@ -105,7 +105,7 @@ resource "google_monitoring_alert_policy" "instances" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "At `max_instances` further people are refused. Raise it; the plan says if the connector must grow with it."
+    content   = "At `max_instances` further people are refused. Raise it; the plan says if the connector must grow with it.\n\n${local.runbook[local.pages_of_own_alerts.instances]}"
   }
 }
 
@@ -163,6 +163,6 @@ resource "google_monitoring_alert_policy" "down" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "`/health/ready` isn't answered with 200. It doesn't depend on Redis after the start, so look at the service's revisions and logs first."
+    content   = "`/health/ready` isn't answered with 200. It doesn't depend on Redis after the start, so look at the service's revisions and logs first.\n\n${local.runbook[local.pages_of_own_alerts.down]}"
   }
 }

@@ -7,6 +7,7 @@ output "alert_policies" {
       google_monitoring_alert_policy.instances.display_name,
     ],
     google_monitoring_alert_policy.down[*].display_name,
+    [for policy in google_monitoring_alert_policy.rule : policy.display_name],
   )
 }
 

@@ -90,3 +90,21 @@ variable "notify" {
     error_message = "notify: allowed are e-mail addresses."
   }
 }
+
+variable "program_metrics" {
+  description = "Whether the program's own metrics come here: alerts on its promises and three dashboards more."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "runbooks" {
+  description = "Where `docs/operations/` can be read, as a URL that the page's name is put behind: alerts then link to their pages. Null: they name them."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.runbooks == null ? true : can(regex("^https://[^[:space:]]+$", var.runbooks))
+    error_message = "runbooks: allowed are null and a URL that begins with https://."
+  }
+}

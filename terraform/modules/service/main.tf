@@ -139,6 +139,29 @@ resource "google_cloud_run_v2_service" "this" {
       }
     }
 
+    # The program never waits for it, and goes on without it.
+    dynamic "containers" {
+      for_each = var.collector[*]
+      content {
+        name  = "collector"
+        image = containers.value.image
+        args  = ["--config=env:COLLECTOR_CONFIG"]
+
+        env {
+          name  = "COLLECTOR_CONFIG"
+          value = file("${path.module}/collector.yaml")
+        }
+
+        resources {
+          limits = {
+            cpu    = containers.value.cpu
+            memory = containers.value.memory
+          }
+          cpu_idle = false
+        }
+      }
+    }
+
     dynamic "volumes" {
       for_each = var.secret_files
       content {

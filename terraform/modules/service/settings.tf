@@ -16,7 +16,7 @@ locals {
     CONFAB__HTTP__REQUEST_TIMEOUT_MS = tostring(var.request_timeout_seconds * 1000)
     CONFAB__HTTP__TRUSTED_HOPS       = tostring(var.trusted_hops)
     CONFAB__HTTP__ALLOWED_ORIGINS    = length(var.allowed_origins) == 0 ? null : join(",", var.allowed_origins)
-    CONFAB__TELEMETRY__OTLP_ENDPOINT = var.otlp_endpoint
+    CONFAB__TELEMETRY__OTLP_ENDPOINT = var.collector == null ? var.otlp_endpoint : "http://localhost:4317"
     CONFAB__TELEMETRY__TRACE_PROJECT = var.project_id
   }
 

@@ -242,6 +242,17 @@ variable "otlp_endpoint" {
   default     = null
 }
 
+variable "collector" {
+  description = "A collector beside the program, which takes its telemetry by OTLP and sends it on to Google Cloud: its image, CPU and memory. Null: there is none."
+  type        = object({ image = string, cpu = string, memory = string })
+  default     = null
+
+  validation {
+    condition     = var.collector == null ? true : var.otlp_endpoint == null
+    error_message = "collector: allowed only without otlp_endpoint; the collector is the endpoint."
+  }
+}
+
 variable "readiness_probe" {
   description = "Whether `/health/ready` is asked, so that a draining instance gets no new requests."
   type        = bool

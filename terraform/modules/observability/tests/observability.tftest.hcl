@@ -131,3 +131,61 @@ run "name_too_short_is_refused" {
 
   expect_failures = [var.name]
 }
+
+run "the_promises_are_watched_only_where_the_programs_metrics_come" {
+  command = plan
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.rule) == 0 && length(google_monitoring_dashboard.page) == 0
+    error_message = "no metrics, no alert on them"
+  }
+}
+
+run "each_rule_is_an_alert_and_each_page_a_dashboard" {
+  command = plan
+
+  variables {
+    program_metrics = true
+    runbooks        = "https://docs.example.com/operations/"
+  }
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.rule) == 17 && length(google_monitoring_dashboard.page) == 3
+    error_message = "as many as the files have"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.rule["ConfabUndelivered-creeping"].conditions[0].condition_prometheus_query_language[0].duration == "3600s"
+    error_message = "an hour, in seconds"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.rule["ConfabUnannouncedGap-none"].conditions[0].condition_prometheus_query_language[0].query == "sum(increase(confab_gaps_unannounced_total{job=\"confab\"}[1h])) > 0"
+    error_message = "this service's alone"
+  }
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.rule["ConfabRedisMemory-none"].conditions[0].condition_prometheus_query_language[0].query, "confab_redis_memory_bytes{job=\"confab\",state=\"used\"}")
+    error_message = "beside the matchers that there are"
+  }
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.rule["ConfabDegraded-fast"].documentation[0].content, "https://docs.example.com/operations/degraded.md")
+    error_message = "a link to its runbook"
+  }
+
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.redis_memory.documentation[0].content, "https://docs.example.com/operations/redis-memory.md")
+    error_message = "so do the alerts on Google's own metrics"
+  }
+}
+
+run "runbooks_without_https_are_refused" {
+  command = plan
+
+  variables {
+    runbooks = "docs/operations"
+  }
+
+  expect_failures = [var.runbooks]
+}
