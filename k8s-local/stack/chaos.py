@@ -1,7 +1,7 @@
-"""Things that go wrong on purpose, while recorded clients chat; their checker says what it cost. Native stack only: it owns
-the processes.
+"""Things that go wrong on purpose, while recorded clients chat; their checker says what it cost.
 
-The clients and the checker are those of the fault campaign (faults/, `witness`). May use: the control sockets.
+The clients and the checker are those of the fault campaign (faults/, `witness`). May use: the control sockets, or what takes
+the same words to containers.
 """
 
 import json
@@ -29,17 +29,24 @@ AWAY_S = {"short": 5, "long": 60}
 WITNESS_ENDS_WITHIN_S = 600
 
 
-class Stack:
-    """What chaos may do to a native stack."""
+class Processes:
+    """What takes chaos's words to a native stack: those who own the processes."""
 
-    def __init__(self, settings, length):
-        self.state, self.length = settings.state, length
+    def __init__(self, state):
+        self.state = state
 
     def supervisor(self, command):
         return ask(self.state / "supervisor.sock", command)
 
     def front(self, command):
         return ask(self.state / "front.sock", command)
+
+
+class Stack:
+    """What chaos may do to a stack."""
+
+    def __init__(self, hands, length):
+        self.supervisor, self.front, self.length = hands.supervisor, hands.front, length
 
     def busiest(self):
         ready = [one for one in self.supervisor("status")["front"]["instances"] if one["state"] == "ready"]
@@ -170,13 +177,14 @@ def names():
 
 def automatic(wanted):
     """The faults of a run, one after the other."""
-    yield from (by_name(name) for name in wanted) if wanted else FAULTS
+    yield from (by_name(name) for name in wanted)
 
 
-def asked_for(read: Callable[[str], str] = input):
-    """The faults that somebody picks from a menu, until they have enough."""
+def asked_for(possible, read: Callable[[str], str] = input):
+    """The faults that somebody picks from a menu of the possible ones, until they have enough."""
+    faults = [by_name(name) for name in possible]
     while True:
-        for number, fault in enumerate(FAULTS, 1):
+        for number, fault in enumerate(faults, 1):
             print(f"  {number:2}  {fault.__doc__}")
         try:
             picked = read("which? (empty: enough, judge) ").strip()
@@ -184,15 +192,15 @@ def asked_for(read: Callable[[str], str] = input):
             return
         if not picked:
             return
-        if picked.isdigit() and 1 <= int(picked) <= len(FAULTS):
-            yield FAULTS[int(picked) - 1]
+        if picked.isdigit() and 1 <= int(picked) <= len(faults):
+            yield faults[int(picked) - 1]
         else:
-            print(f"  allowed are 1 to {len(FAULTS)}")
+            print(f"  allowed are 1 to {len(faults)}")
 
 
-def run(settings, port, faults, length):
-    """Breaks the stack and has it judged; a Problem if something was found."""
-    stack = Stack(settings, length)
+def run(settings, hands, port, faults, length):
+    """Breaks the stack by the hands that reach it and has it judged; a Problem if something was found."""
+    stack = Stack(hands, length)
     witness = Witness.start(settings, port)
     done = 0
     try:

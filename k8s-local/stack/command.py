@@ -8,8 +8,9 @@ import signal
 import time
 import webbrowser
 
-from . import chaos, settings as stack_settings, smoke
+from . import chaos, compose_chaos, settings as stack_settings, smoke
 from .compose import Compose
+from .compose_chaos import ComposeStack
 from .kind import Kind
 from .native import Native
 from .problem import Problem, of_the_machine
@@ -143,13 +144,18 @@ def run_smoke(settings, _):
 
 def run_chaos(settings, arguments):
     runtime, status = running(settings)
-    if runtime.name != "native":
-        raise Problem(f"chaos needs the native stack, which owns its processes; this one is up on {runtime.name}")
-    if arguments.menu:
-        faults = chaos.asked_for()
+    if runtime.name == "native":
+        hands, possible = chaos.Processes(settings.state), chaos.names()
+    elif runtime.name == "compose":
+        hands, possible = ComposeStack(runtime), compose_chaos.POSSIBLE
     else:
-        faults = chaos.automatic(arguments.fault)
-    chaos.run(settings, status["port"], faults, "short" if arguments.short else "long")
+        raise Problem(f"chaos needs the native stack or compose; this one is up on {runtime.name}")
+    for name in arguments.fault:
+        chaos.by_name(name)
+        if name not in possible:
+            raise Problem(f"{name} can't be had on {runtime.name}; there are: {', '.join(possible)}")
+    faults = chaos.asked_for(possible) if arguments.menu else chaos.automatic(arguments.fault or possible)
+    chaos.run(settings, hands, status["port"], faults, "short" if arguments.short else "long")
 
 
 def main(arguments=None):

@@ -25,6 +25,7 @@ class Compose:
     """The compose runtime."""
 
     name = "compose"
+    project = PROJECT
 
     def __init__(self, settings):
         self.settings, self.state = settings, settings.state

@@ -52,3 +52,41 @@ def test_an_image_for_another_processor_is_told(local, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     with pytest.raises(Problem, match="is for arm64 and this machine is amd64"):
         docker.check_processor("LOCAL_REDIS_IMAGE", "redis:7.2")
+
+
+@pytest.fixture
+def by_hand(tmp_path, monkeypatch):
+    """Chaos's hands on a stack of two containers, and what docker was told to do."""
+    from stack.compose import Compose
+    from stack.compose_chaos import ComposeStack
+    from stack.settings import load
+
+    folder, told = tmp_path / "bin", tmp_path / "told"
+    folder.mkdir()
+    fake(folder, "docker", f"""ps*) printf 'one\\ntwo\\n' ;;
+        inspect*one) echo '10.0.0.1 10.1.0.1 ' ;;
+        inspect*two) echo '10.0.0.2 10.1.0.2 ' ;;
+        pause*|unpause*|kill*|stop*|start*) echo "$*" >>{told} ;;""")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return ComposeStack(Compose(load({}))), told
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("kill 10.0.0.2:8080", "kill two\nstart two\n"),
+        ("stop 10.1.0.1:8080", "stop --time 10 one\nstart one\n"),
+        ("freeze 10.0.0.1:8080", "pause one\n"),
+        ("thaw 10.0.0.1:8080", "unpause one\n"),
+    ],
+)
+def test_chaos_breaks_the_container_that_has_the_address(by_hand, command, told):
+    stack, log = by_hand
+    stack.front(command)
+    assert log.read_text() == told
+
+
+def test_chaos_in_containers_is_a_part_of_chaos():
+    from stack import chaos, compose_chaos
+
+    assert set(compose_chaos.POSSIBLE) < set(chaos.names())
