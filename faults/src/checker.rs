@@ -4,6 +4,10 @@
 //! where it was acknowledged; the log's order agrees with real time; every client sees one contiguous log, and where it
 //! doesn't it was told why; in the end everybody is where the log is. What an acknowledgement was worth counts:
 //! [`Forfeit`] says which ones a fault may take back.
+//!
+//! Socket.IO clients are told less, so less is held against what they see: their acknowledgements name no position and
+//! are worth what the run's least one was, and no word of theirs announces another log. They may go on elsewhere only
+//! where the log that they were in is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -57,6 +61,12 @@ impl Report {
         self.lost + self.duplicates + self.inversions + self.gaps + self.other == 0
     }
 
+    /// How often something was seen.
+    #[must_use]
+    pub fn seen(&self, name: &str) -> usize {
+        self.seen.get(name).copied().unwrap_or(0)
+    }
+
     fn wrong(&mut self, kind: Kind, text: impl FnOnce() -> String) {
         let count = match kind {
             Kind::Lost => &mut self.lost,
@@ -97,6 +107,7 @@ pub fn check(history: &[Event]) -> Report {
 /// What concerns no room, and the figures.
 fn count(history: &[Event], report: &mut Report) {
     let mut last: Option<u64> = None;
+    let mut quiet = false;
     let mut accepting: Option<u64> = None;
     let mut closed: HashMap<usize, u64> = HashMap::new();
     let mut tried: HashMap<&str, u64> = HashMap::new();
@@ -109,7 +120,7 @@ fn count(history: &[Event], report: &mut Report) {
             What::Info { key, code } if ["closed", "moved"].contains(&code.as_str()) => {
                 tried.remove(key.as_str());
             }
-            What::Ok { key, .. } | What::Fail { key, .. } | What::Info { key, .. } => {
+            What::Ok { key, .. } | What::Confirmed { key } | What::Fail { key, .. } | What::Info { key, .. } => {
                 let answer = tried.remove(key.as_str()).map_or(0, |at| event.at - at);
                 report.longest_answer_ms = report.longest_answer_ms.max(answer);
             }
@@ -118,7 +129,7 @@ fn count(history: &[Event], report: &mut Report) {
         if let Some(client) = event.client {
             if matches!(event.what, What::Close { .. }) {
                 closed.entry(client).or_insert(event.at);
-            } else if matches!(event.what, What::Join { .. } | What::Resume | What::Reset { .. })
+            } else if is_back(&event.what)
                 && let Some(at) = closed.remove(&client)
             {
                 report.returns_ms.push(event.at - at);
@@ -129,6 +140,12 @@ fn count(history: &[Event], report: &mut Report) {
             What::Info { code, .. } => format!("info {code}"),
             What::Repeat(_) => "repeat".to_owned(),
             What::Resume => "resume".to_owned(),
+            // Then observers come and go.
+            What::Left { .. } if !quiet => "left".to_owned(),
+            What::Confirmed { .. } => "confirmed".to_owned(),
+            What::Recovered => "recovered".to_owned(),
+            What::Unrecovered => "unrecovered".to_owned(),
+            What::Connected => "connected".to_owned(),
             What::Reset { reason, .. } => format!("reset {reason}"),
             What::Open { .. } => "open".to_owned(),
             What::Close { code } => format!("close {code}"),
@@ -156,7 +173,7 @@ fn count(history: &[Event], report: &mut Report) {
             What::Quiet => {
                 let pause = event.at - last.unwrap_or(event.at);
                 report.longest_pause_ms = report.longest_pause_ms.max(pause);
-                last = None;
+                (last, quiet) = (None, true);
                 continue;
             }
             _ => continue,
@@ -164,6 +181,11 @@ fn count(history: &[Event], report: &mut Report) {
         *report.seen.entry(name).or_default() += 1;
     }
     report.returns_ms.sort_unstable();
+}
+
+/// Whether a client is in a room from here on.
+const fn is_back(what: &What) -> bool {
+    matches!(what, What::Join { .. } | What::Resume | What::Reset { .. } | What::Recovered | What::Unrecovered)
 }
 
 /// What became of one write.
@@ -180,7 +202,8 @@ struct Write<'a> {
 struct Acknowledged<'a> {
     index: usize,
     ms: u64,
-    at: &'a At,
+    /// Where it is, if its writer was told.
+    at: Option<&'a At>,
     durability: Durability,
 }
 
@@ -203,6 +226,11 @@ impl<'a> Room<'a> {
         let mut room =
             Self { name, events, writes: BTreeMap::new(), kept: BTreeMap::new(), top: None, forfeits: Vec::new() };
         let mut twice = Vec::new();
+        let worths = history.iter().filter_map(|event| match event.what {
+            What::Ok { durability, .. } => Some(durability),
+            _ => None,
+        });
+        let least = worths.min().unwrap_or(Durability::Memory);
         for (index, event) in &room.events {
             match &event.what {
                 What::Invoke { key } => {
@@ -214,10 +242,13 @@ impl<'a> Room<'a> {
                         write.refused += 1;
                     }
                 }
-                What::Ok { key, at, durability } => match room.writes.get_mut(key.as_str()) {
+                What::Ok { key, .. } | What::Confirmed { key } => match room.writes.get_mut(key.as_str()) {
                     Some(write) => {
-                        let acknowledged = Acknowledged { index: *index, ms: event.at, at, durability: *durability };
-                        write.acknowledged.push(acknowledged);
+                        let (at, durability) = match &event.what {
+                            What::Ok { at, durability, .. } => (Some(at), *durability),
+                            _ => (None, least),
+                        };
+                        write.acknowledged.push(Acknowledged { index: *index, ms: event.at, at, durability });
                     }
                     None => report.wrong(Kind::Other, || format!("{name}: {key} was acknowledged and nobody wrote it")),
                 },
@@ -324,6 +355,9 @@ impl<'a> Room<'a> {
         let oldest = self.oldest();
         let received: HashSet<(u64, &str)> =
             self.received().map(|(_, seen)| (seen.at.offset, seen.at.chain.as_str())).collect();
+        let kept: HashSet<&str> = self.kept.values().map(|seen| seen.key.as_str()).collect();
+        let trimmed: HashSet<&str> =
+            self.received().filter(|(_, seen)| seen.at.offset < oldest).map(|(_, seen)| seen.key.as_str()).collect();
         let mut owner: HashMap<&At, &str> = HashMap::new();
         for (key, write) in &self.writes {
             let Some(last) = write.acknowledged.last() else { continue };
@@ -333,13 +367,18 @@ impl<'a> Room<'a> {
                     let (one, last) = (one.at, last.at);
                     report.wrong(Kind::Duplicate, || format!("{name}: {key} was acknowledged at {one:?} and {last:?}"));
                 }
-                if let Some(other) = owner.insert(one.at, key).filter(|other| other != key) {
+                if let Some(other) = one.at.and_then(|at| owner.insert(at, key)).filter(|other| other != key) {
                     report.wrong(Kind::Lost, || format!("{name}: {key} and {other} were acknowledged at one position"));
                 }
             }
-            let there = self.kept.get(&last.at.offset).is_some_and(|seen| seen.at == *last.at && seen.key == **key);
-            let trimmed = last.at.offset < oldest && received.contains(&(last.at.offset, last.at.chain.as_str()));
-            if there || trimmed {
+            let is_there = match last.at {
+                Some(at) => {
+                    let there = self.kept.get(&at.offset).is_some_and(|seen| seen.at == *at && seen.key == **key);
+                    there || (at.offset < oldest && received.contains(&(at.offset, at.chain.as_str())))
+                }
+                None => kept.contains(key) || trimmed.contains(key),
+            };
+            if is_there {
                 continue;
             }
             if self.is_forfeited(last) {
@@ -369,7 +408,8 @@ impl<'a> Room<'a> {
                     format!("{name}: {above} was acknowledged before {key} was first tried, and comes after it")
                 });
             }
-            let acknowledged = write.acknowledged.iter().filter(|one| one.at == &seen.at).map(|one| one.index).min();
+            let here = write.acknowledged.iter().filter(|one| one.at.is_none_or(|at| at == &seen.at));
+            let acknowledged = here.map(|one| one.index).min();
             if let Some(index) = acknowledged
                 && earliest.is_none_or(|(known, _)| index < known)
             {
@@ -381,16 +421,28 @@ impl<'a> Room<'a> {
     /// One screen per client: contiguous, in order, each key once, restarts announced.
     fn check_screens(&self, report: &mut Report) {
         struct Screen<'a> {
-            offset: u64,
+            at: At,
             keys: HashMap<&'a str, u64>,
+        }
+        impl Screen<'_> {
+            fn behind(offset: u64) -> Self {
+                Self { at: At { offset, chain: String::new() }, keys: HashMap::new() }
+            }
         }
         let name = self.name;
         let mut screens: BTreeMap<usize, Screen<'_>> = BTreeMap::new();
+        let mut socketio: HashSet<usize> = HashSet::new();
         for (_, event) in &self.events {
             let Some(client) = event.client else { continue };
             match &event.what {
+                What::Connected => {
+                    socketio.insert(client);
+                }
+                What::Unrecovered if self.forfeits.is_empty() => {
+                    report.wrong(Kind::Gap, || format!("{name}: client {client} was not recognised"));
+                }
                 What::Join { from } => {
-                    let fresh = Screen { offset: *from, keys: HashMap::new() };
+                    let fresh = Screen::behind(*from);
                     if screens.insert(client, fresh).is_some() {
                         report.wrong(Kind::Gap, || format!("{name}: client {client} restarted and nobody said why"));
                     }
@@ -399,7 +451,7 @@ impl<'a> Room<'a> {
                     if !matches!(reason.as_str(), "lost" | "diverged" | "trimmed") {
                         report.wrong(Kind::Gap, || format!("{name}: client {client} was reset for {reason:?}"));
                     }
-                    screens.insert(client, Screen { offset: *from, keys: HashMap::new() });
+                    screens.insert(client, Screen::behind(*from));
                 }
                 What::Receive(seen) => {
                     report.delivered += 1;
@@ -408,7 +460,10 @@ impl<'a> Room<'a> {
                         report.wrong(Kind::Gap, || format!("{name}: client {client} saw {offset} before it joined"));
                         continue;
                     };
-                    let before = std::mem::replace(&mut screen.offset, offset);
+                    if offset != screen.at.offset + 1 && socketio.contains(&client) && self.is_gone(&screen.at) {
+                        *screen = Screen::behind(offset - 1);
+                    }
+                    let before = std::mem::replace(&mut screen.at, seen.at.clone()).offset;
                     if offset <= before {
                         report
                             .wrong(Kind::Inversion, || format!("{name}: client {client} saw {offset} after {before}"));
@@ -427,22 +482,34 @@ impl<'a> Room<'a> {
         }
     }
 
+    /// Whether the log that had this position isn't the one that is there in the end.
+    fn is_gone(&self, at: &At) -> bool {
+        match self.kept.get(&at.offset) {
+            Some(seen) if !at.chain.is_empty() => seen.at.chain != at.chain,
+            _ => !self.forfeits.is_empty(),
+        }
+    }
+
     /// In the end everybody is where the log is, and shows the same members.
     fn check_ends(&self, report: &mut Report) {
         let name = self.name;
         let mut finals = Vec::new();
         let mut everybody = BTreeSet::new();
         for (_, event) in &self.events {
+            if let What::Unsettled { key } = &event.what {
+                report.wrong(Kind::Other, || format!("{name}: {key} has no outcome in the end"));
+            }
             if let (What::Final { user, at, members }, Some(client)) = (&event.what, event.client) {
                 finals.push((client, at, members));
                 everybody.insert(user);
             }
         }
         for (client, at, members) in finals {
-            if self.top.is_some_and(|top| top != at) {
+            if self.top.is_some_and(|top| !top.agrees(at)) {
                 report
                     .wrong(Kind::Gap, || format!("{name}: client {client} ended at {at:?}, the log at {:?}", self.top));
             }
+            let Some(members) = members else { continue };
             let shown: BTreeSet<_> = members.iter().collect();
             if shown != everybody || shown.len() != members.len() {
                 let missing: Vec<_> = everybody.difference(&shown).collect();
@@ -459,7 +526,8 @@ impl<'a> Room<'a> {
         let name = self.name;
         let mut acknowledged: HashMap<(u64, &str), u64> = HashMap::new();
         for one in self.writes.values().flat_map(|write| &write.acknowledged) {
-            let first = acknowledged.entry((one.at.offset, &one.at.chain)).or_insert(one.ms);
+            let Some(at) = one.at else { continue };
+            let first = acknowledged.entry((at.offset, &at.chain)).or_insert(one.ms);
             *first = one.ms.min(*first);
         }
         // Since when the client is there without a break, and since when nothing is broken.
@@ -469,7 +537,7 @@ impl<'a> Room<'a> {
             match (&event.what, event.client) {
                 (What::Fault { .. }, _) => whole = None,
                 (What::Heal, _) => whole = Some(event.at),
-                (What::Join { .. } | What::Resume | What::Reset { .. } | What::Close { .. }, Some(client)) => {
+                (what, Some(client)) if is_back(what) || matches!(what, What::Close { .. }) => {
                     there.insert(client, event.at);
                 }
                 (What::Receive(seen), Some(client)) => {

@@ -3,7 +3,7 @@
 //! is asked to. Everything it does and sees is recorded.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,20 +19,21 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::history::{At, Durability, Seen, What, text_of};
 use crate::link::{Ended, Link};
 use crate::recorder::Recorder;
+use crate::socketio::key_of;
 
 /// How long saying hello, and for one that moves joining, may take.
-const GREETING: Duration = Duration::from_secs(5);
+pub(crate) const GREETING: Duration = Duration::from_secs(5);
 
 /// A send is answered within a second or so. One that isn't after this long is recorded as unanswered, and its connection
 /// counts as dead.
-const ANSWER: Duration = Duration::from_secs(8);
+pub(crate) const ANSWER: Duration = Duration::from_secs(8);
 
 /// Back-off of a new connection: full jitter, doubling between these. Shorter than clients of real people, so that a
 /// run sees more connections.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+pub(crate) const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 
 /// Wait before a refused command is tried again, where the refusal doesn't say.
-const RETRY: Duration = Duration::from_millis(250);
+pub(crate) const RETRY: Duration = Duration::from_millis(250);
 
 /// Entries of a joined page without a position.
 const PAGE: usize = 20;
@@ -75,22 +76,40 @@ pub struct Screen {
     pub at: Option<At>,
     /// The room is joined on the connection that is there.
     pub live: bool,
-    /// The members' ids.
-    pub members: BTreeSet<String>,
+    /// The members' names by their ids, where the client is told them.
+    pub members: Option<BTreeMap<String, String>>,
     /// A write without an outcome.
     pub write: Option<Write>,
     chains: BTreeMap<u64, String>,
 }
 
+impl Screen {
+    /// The members' names, in order, one per member.
+    #[must_use]
+    pub fn names(&self) -> Option<Vec<String>> {
+        let mut names: Vec<_> = self.members.as_ref()?.values().cloned().collect();
+        names.sort();
+        Some(names)
+    }
+}
+
 /// A write without an outcome.
 #[derive(Debug, Clone)]
 pub struct Write {
-    key: String,
+    pub(crate) key: String,
     /// When it may be tried again; `None` while an attempt is under way.
-    due: Option<Instant>,
-    since: Instant,
+    pub(crate) due: Option<Instant>,
+    pub(crate) since: Instant,
     /// No attempt but refused ones.
     only_refused: bool,
+}
+
+impl Write {
+    /// One that is due now.
+    pub(crate) fn new(key: String) -> Self {
+        let now = Instant::now();
+        Self { key, due: Some(now), since: now, only_refused: true }
+    }
 }
 
 /// What others see of a client.
@@ -98,10 +117,25 @@ pub struct Write {
 pub struct Shown {
     /// By room.
     pub screens: BTreeMap<String, Screen>,
-    /// Its id, once it was signed in.
+    /// Its name, which nobody else has.
     pub user: String,
-    /// The instance it is connected to, empty while it isn't.
-    pub instance: String,
+    /// Where it is connected, if it is.
+    pub door: Option<SocketAddr>,
+    /// It speaks Socket.IO.
+    pub socketio: bool,
+}
+
+impl Shown {
+    /// Nothing yet, in these rooms.
+    pub(crate) fn new(number: usize, rooms: &[String]) -> Self {
+        let screens = rooms.iter().map(|room| (room.clone(), Screen::default())).collect();
+        Self { screens, user: name(number), ..Self::default() }
+    }
+}
+
+/// The name of a client.
+pub(crate) fn name(number: usize) -> String {
+    format!("Client {number}")
 }
 
 /// What all clients of a run have in common.
@@ -112,6 +146,30 @@ pub struct Shared {
     pub doors: RefCell<Vec<SocketAddr>>,
     /// What they do.
     pub phase: watch::Receiver<Phase>,
+}
+
+impl Shared {
+    /// One of the places where clients may connect.
+    pub(crate) fn door(&self, rng: &mut SmallRng) -> Option<SocketAddr> {
+        let doors = self.doors.borrow();
+        (!doors.is_empty()).then(|| doors[rng.random_range(0..doors.len())])
+    }
+
+    pub(crate) fn is(&self, phase: Phase) -> bool {
+        *self.phase.borrow() == phase
+    }
+
+    /// Waits, but not longer than anything goes on.
+    pub(crate) async fn rest(&self, pause: Duration) {
+        let mut phase = self.phase.clone();
+        let over = async { phase.wait_for(|phase| *phase == Phase::Over).await.is_ok() };
+        let _ = timeout(pause, over).await;
+    }
+}
+
+/// The chance of one client.
+pub(crate) fn chance(seed: u64, number: usize) -> SmallRng {
+    SmallRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32))
 }
 
 /// One client.
@@ -136,6 +194,7 @@ enum Asked {
 
 /// A connection on which hello was said, and what came since.
 struct Greeted {
+    door: SocketAddr,
     link: Link,
     heard: Vec<Value>,
     asked: Vec<(u64, String)>,
@@ -152,9 +211,8 @@ impl Client {
     /// One that has not connected yet.
     #[must_use]
     pub fn new(shared: Rc<Shared>, number: usize, seed: u64, behaviour: Behaviour) -> Self {
-        let screens = behaviour.rooms.iter().map(|room| (room.clone(), Screen::default())).collect();
-        let shown = Rc::new(RefCell::new(Shown { screens, ..Shown::default() }));
-        let rng = SmallRng::seed_from_u64(seed ^ ((number as u64 + 1) << 32));
+        let shown = Rc::new(RefCell::new(Shown::new(number, &behaviour.rooms)));
+        let rng = chance(seed, number);
         Self {
             shared,
             number,
@@ -190,25 +248,17 @@ impl Client {
             if started.elapsed() > BACK_OFF.1 {
                 back_off = BACK_OFF.0;
             }
-            let pause = self.rng.random_range(Duration::ZERO..back_off);
+            self.shared.rest(self.rng.random_range(Duration::ZERO..back_off)).await;
             back_off = BACK_OFF.1.min(back_off * 2);
-            let mut phase = self.shared.phase.clone();
-            let over = async { phase.wait_for(|phase| *phase == Phase::Over).await.is_ok() };
-            let _ = timeout(pause, over).await;
         }
     }
 
     fn is_over(&self) -> bool {
-        *self.shared.phase.borrow() == Phase::Over
+        self.shared.is(Phase::Over)
     }
 
     fn record(&self, room: &str, what: What) {
         self.shared.recorder.record(Some(self.number), room, what);
-    }
-
-    fn door(&mut self) -> Option<SocketAddr> {
-        let doors = self.shared.doors.borrow();
-        (!doors.is_empty()).then(|| doors[self.rng.random_range(0..doors.len())])
     }
 
     fn next_id(&mut self) -> u64 {
@@ -220,8 +270,10 @@ impl Client {
     ///
     /// One that moves waits until all are joined: until then its old connection is the better one.
     fn greet(&mut self, moves: bool) -> LocalBoxFuture<'static, Result<Box<Greeted>, Ended>> {
-        let Some(door) = self.door() else { return futures_util::future::err(Ended(0)).boxed_local() };
-        let mut hello = json!({"type": "hello", "id": 0, "name": format!("Client {}", self.number)});
+        let Some(door) = self.shared.door(&mut self.rng) else {
+            return futures_util::future::err(Ended(0)).boxed_local();
+        };
+        let mut hello = json!({"type": "hello", "id": 0, "name": name(self.number)});
         if let Some(token) = &self.token {
             hello["token"] = json!(token);
         }
@@ -238,7 +290,7 @@ impl Client {
             for command in &commands {
                 link.say(command).await?;
             }
-            let mut greeted = Greeted { link, heard: vec![welcome], asked: joins };
+            let mut greeted = Greeted { door, link, heard: vec![welcome], asked: joins };
             let mut missing = if moves { greeted.asked.len() } else { 0 };
             while missing > 0 {
                 let heard = greeted.link.hear().await?;
@@ -272,7 +324,7 @@ impl Client {
             }
         }
         let mut shown = self.shown.borrow_mut();
-        shown.instance.clear();
+        shown.door = None;
         shown.screens.values_mut().for_each(|screen| screen.live = false);
     }
 
@@ -291,13 +343,13 @@ impl Client {
         let mut link = self.take_over(greeted).await?;
         let mut moving: Option<LocalBoxFuture<'static, Result<Box<Greeted>, Ended>>> = None;
         let mut phase = self.shared.phase.clone();
-        let mut write_at = self.next_write();
+        let mut write_at = self.first_write();
         let mut doze_at = self.next_doze();
         loop {
             if *phase.borrow_and_update() == Phase::Over {
                 return Ok(());
             }
-            let silent_at = link.heard_at + 2 * self.behaviour.heartbeat + Duration::from_secs(1);
+            let silent_at = link.heard_at() + 2 * self.behaviour.heartbeat + Duration::from_secs(1);
             let due = self.due().into_iter().chain(write_at).chain(doze_at).fold(silent_at, Instant::min);
             let turn = tokio::select! {
                 biased;
@@ -344,7 +396,7 @@ impl Client {
                 Turn::Due => {
                     if doze_at.is_some_and(|at| now >= at) {
                         sleep(self.behaviour.dozes.unwrap_or_default()).await;
-                        link.heard_at = Instant::now();
+                        link.listens_again();
                         doze_at = self.next_doze();
                     }
                     if write_at.is_some_and(|at| now >= at) {
@@ -360,12 +412,19 @@ impl Client {
     /// Goes on with a new connection.
     async fn take_over(&mut self, greeted: Box<Greeted>) -> Result<Link, Ended> {
         self.lose_connection("moved");
-        let Greeted { mut link, heard, asked } = *greeted;
+        let Greeted { door, mut link, heard, asked } = *greeted;
+        self.shown.borrow_mut().door = Some(door);
         self.waiting.extend(asked.into_iter().map(|(id, room)| (id, Asked::Join(room))));
         for object in heard {
             self.hear(&mut link, &object).await?;
         }
         Ok(link)
+    }
+
+    /// Sooner than the next one, so that whoever writes seldom begins soon.
+    fn first_write(&mut self) -> Option<Instant> {
+        let (_, most) = self.behaviour.writes_ms?;
+        Some(Instant::now() + Duration::from_millis(self.rng.random_range(0..=most)))
     }
 
     fn next_write(&mut self) -> Option<Instant> {
@@ -395,9 +454,7 @@ impl Client {
         let mut shown = self.shown.borrow_mut();
         let Some(screen) = shown.screens.get_mut(&room).filter(|screen| screen.write.is_none()) else { return };
         self.written += 1;
-        let key = format!("{}-{}", self.number, self.written);
-        let now = Instant::now();
-        screen.write = Some(Write { key, due: Some(now), since: now, only_refused: true });
+        screen.write = Some(Write::new(format!("{}-{}", self.number, self.written)));
     }
 
     /// Says what is due.
@@ -443,10 +500,6 @@ impl Client {
                 self.token = object["token"].as_str().map(str::to_owned);
                 let user = text(&object["user"]["id"]);
                 let instance = text(&object["instance"]);
-                let mut shown = self.shown.borrow_mut();
-                shown.user.clone_from(&user);
-                shown.instance.clone_from(&instance);
-                drop(shown);
                 self.record("", What::Open { instance, user });
             }
             "ping" => link.say(&json!({"type": "pong"})).await?,
@@ -482,21 +535,22 @@ impl Client {
         } else {
             self.restart(room, object);
         }
-        let users = ids(&object["members"]);
-        if let Some(screen) = self.shown.borrow_mut().screens.get_mut(room) {
+        let users = users(&object["members"]);
+        let ids = users.iter().map(|(id, _)| id.clone()).collect();
+        self.with(room, |screen| {
             screen.live = true;
-            screen.members = users.iter().cloned().collect();
-        }
-        self.record(room, What::Members { users });
+            screen.members = Some(users.into_iter().collect());
+        });
+        self.record(room, What::Members { users: ids });
     }
 
     fn on_presence(&mut self, room: &str, object: &Value) {
-        for user in ids(&object["joined"]) {
-            self.with(room, |screen| screen.members.insert(user.clone()));
+        for (user, name) in users(&object["joined"]) {
+            self.with(room, |screen| screen.members.get_or_insert_default().insert(user.clone(), name));
             self.record(room, What::Joined { user });
         }
-        for user in ids(&object["left"]) {
-            self.with(room, |screen| screen.members.remove(&user));
+        for (user, _) in users(&object["left"]) {
+            self.with(room, |screen| screen.members.get_or_insert_default().remove(&user));
             self.record(room, What::Left { user });
         }
     }
@@ -564,7 +618,7 @@ impl Client {
             let at = at(entry);
             let words = text(&entry["text"]);
             let words = words.trim_end_matches('x').trim_end().to_owned();
-            let seen = Seen { at: at.clone(), key: text(&entry["key"]), text: words };
+            let seen = Seen { at: at.clone(), key: key_of(&text(&entry["key"]), &words), text: words };
             let had = self.with(room, |screen| {
                 let had = screen.at.as_ref().is_some_and(|top| at.offset <= top.offset);
                 if had {
@@ -594,12 +648,12 @@ impl Client {
 }
 
 /// A text of a size. What pads it is not part of what is recorded.
-fn pad(key: &str, bytes: usize) -> String {
+pub(crate) fn pad(key: &str, bytes: usize) -> String {
     let text = text_of(key);
     if bytes == 0 { text } else { format!("{text} {}", "x".repeat(bytes)) }
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
@@ -607,16 +661,18 @@ fn entries(object: &Value) -> &[Value] {
     object["entries"].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn ids(list: &Value) -> Vec<String> {
-    list.as_array().map_or(&[][..], Vec::as_slice).iter().map(|user| text(&user["id"])).collect()
+/// Ids and names.
+fn users(list: &Value) -> Vec<(String, String)> {
+    let users = list.as_array().map_or(&[][..], Vec::as_slice).iter();
+    users.map(|user| (text(&user["id"]), text(&user["name"]))).collect()
 }
 
 /// Of an entry, or of a position.
-fn at(value: &Value) -> At {
+pub(crate) fn at(value: &Value) -> At {
     At { offset: value["offset"].as_u64().unwrap_or_default(), chain: text(&value["chain"]) }
 }
 
-fn durability(value: &Value) -> Option<Durability> {
+pub(crate) fn durability(value: &Value) -> Option<Durability> {
     match value.as_str()? {
         "memory" => Some(Durability::Memory),
         "stored" => Some(Durability::Stored),

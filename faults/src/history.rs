@@ -43,6 +43,11 @@ pub enum What {
         /// Who has it.
         durability: Durability,
     },
+    /// It was acknowledged, and that is all that its writer was told: the answer of a Socket.IO client says no more.
+    Confirmed {
+        /// Of the write.
+        key: String,
+    },
     /// The attempt surely stored nothing.
     Fail {
         /// Of the write.
@@ -75,6 +80,10 @@ pub enum What {
         /// Offset before the page.
         from: u64,
     },
+    /// A Socket.IO client has a connection again, and goes on from where it was.
+    Recovered,
+    /// A Socket.IO client has a connection again, and was not recognised: it asks for what it missed.
+    Unrecovered,
     /// Members, as the client was told when it joined.
     Members {
         /// All of them.
@@ -97,6 +106,8 @@ pub enum What {
         /// As whom.
         user: String,
     },
+    /// A Socket.IO client has a connection.
+    Connected,
     /// The connection ended.
     Close {
         /// The close code; 1006 where there was none.
@@ -137,15 +148,21 @@ pub enum What {
     Kept(Seen),
     /// Where the log stands in the end.
     Top(At),
+    /// A write that has no outcome in the end, though nothing is broken any more.
+    Unsettled {
+        /// Of the write.
+        key: String,
+    },
     /// What a client shows in the end.
     Final {
-        /// Who it is.
+        /// Its name.
         user: String,
         /// Where it is.
         #[serde(flatten)]
         at: At,
-        /// The members it shows, by id.
-        members: Vec<String>,
+        /// The names of the members it shows; none for a Socket.IO client, which isn't told them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        members: Option<Vec<String>>,
     },
 }
 
@@ -190,6 +207,15 @@ pub enum Forfeit {
     Stored,
     /// Everything: the store was emptied.
     Everything,
+}
+
+impl At {
+    /// Whether both are one position, as far as both say: a Socket.IO client that has just signed in knows its offset only.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        let said = |at: &Self| at.offset == 0 || !at.chain.is_empty();
+        self.offset == other.offset && (self.chain == other.chain || !said(self) || !said(other))
+    }
 }
 
 /// The text that a writer gives a key, so that a text can be told from every other one.

@@ -1,41 +1,19 @@
-//! One WebSocket to an instance: JSON objects in and out.
+//! A connection of the native protocol: JSON objects in and out.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use tokio::time::Instant;
 
-/// How long opening a connection may take.
-const OPEN: Duration = Duration::from_secs(3);
-
-/// How long a write may take before the connection counts as dead.
-const WRITE: Duration = Duration::from_secs(5);
-
-/// A small receive buffer, so that a client that doesn't read is felt soon.
-const RECEIVE_BUFFER: u32 = 64 * 1024;
-
-/// What a connection without a close code ended with.
-pub const NO_CODE: u16 = 1006;
+pub use crate::wire::Ended;
+use crate::wire::Wire;
 
 /// An open connection.
 pub struct Link {
-    socket: WebSocketStream<TcpStream>,
+    wire: Wire,
     heard: VecDeque<Value>,
-    /// When the last frame came.
-    pub heard_at: Instant,
 }
-
-/// The connection ended, with this close code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ended(pub u16);
 
 impl Link {
     /// Opens a connection.
@@ -43,18 +21,18 @@ impl Link {
     /// # Errors
     /// Nobody is there, or who is there refuses.
     pub async fn open(addr: SocketAddr) -> Result<Self, Ended> {
-        let open = async {
-            let tcp = TcpSocket::new_v4()?;
-            tcp.set_recv_buffer_size(RECEIVE_BUFFER)?;
-            let tcp = tcp.connect(addr).await?;
-            tcp.set_nodelay(true)?;
-            let config = WebSocketConfig::default().read_buffer_size(16 * 1024).write_buffer_size(4 * 1024);
-            client_async_with_config(format!("ws://{addr}/ws"), tcp, Some(config)).await
-        };
-        match timeout(OPEN, open).await {
-            Ok(Ok((socket, _))) => Ok(Self { socket, heard: VecDeque::new(), heard_at: Instant::now() }),
-            _ => Err(Ended(NO_CODE)),
-        }
+        Ok(Self { wire: Wire::open(addr, "/ws").await?, heard: VecDeque::new() })
+    }
+
+    /// When the last frame came.
+    #[must_use]
+    pub fn heard_at(&self) -> Instant {
+        self.wire.heard_at
+    }
+
+    /// What came before now doesn't count: the client didn't listen.
+    pub fn listens_again(&mut self) {
+        self.wire.heard_at = Instant::now();
     }
 
     /// Says something.
@@ -62,10 +40,7 @@ impl Link {
     /// # Errors
     /// The connection ended.
     pub async fn say(&mut self, command: &Value) -> Result<(), Ended> {
-        match timeout(WRITE, self.socket.send(Message::text(command.to_string()))).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Ended(NO_CODE)),
-        }
+        self.wire.say(command.to_string()).await
     }
 
     /// The next object. Nothing is lost where this is dropped half-way.
@@ -77,26 +52,15 @@ impl Link {
             if let Some(object) = self.heard.pop_front() {
                 return Ok(object);
             }
-            let frame = self.socket.next().await;
-            self.heard_at = Instant::now();
-            match frame {
-                Some(Ok(Message::Text(text))) => {
-                    for line in text.lines() {
-                        // What can't be read is the service's fault, and shows as a protocol violation.
-                        self.heard.push_back(serde_json::from_str(line).map_err(|_| Ended(1002))?);
-                    }
-                }
-                Some(Ok(Message::Close(Some(frame)))) => return Err(Ended(frame.code.into())),
-                Some(Ok(Message::Close(None))) => return Err(Ended(1005)),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(Ended(NO_CODE)),
+            for line in self.wire.hear().await?.lines() {
+                // What can't be read is the service's fault, and shows as a protocol violation.
+                self.heard.push_back(serde_json::from_str(line).map_err(|_| Ended(1002))?);
             }
         }
     }
 
     /// Closes with 1000 and goes, whatever is under way.
-    pub async fn close(mut self) {
-        let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-        let _ = timeout(WRITE, self.socket.close(Some(frame))).await;
+    pub async fn close(self) {
+        self.wire.close().await;
     }
 }

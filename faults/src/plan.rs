@@ -17,6 +17,8 @@ pub struct Plan {
     pub writes_ms: (u64, u64),
     /// Bytes that pad a text.
     pub padding: usize,
+    /// Socket.IO clients beside the others, and how many of them write; each is in one room.
+    pub socketio: (usize, usize),
     /// Rooms.
     pub rooms: usize,
     /// Rooms that each client is in.
@@ -56,6 +58,7 @@ impl Default for Plan {
             writers: 6,
             writes_ms: (20, 250),
             padding: 0,
+            socketio: (4, 2),
             rooms: 3,
             rooms_each: 2,
             dozers: (0, Duration::ZERO),

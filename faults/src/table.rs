@@ -28,18 +28,33 @@ impl Row {
 #[must_use]
 pub fn render(rows: &[Row]) -> String {
     let mut text = format!(
-        "{:<20} {:>6} {:>5} {:>5} {:>5} {:>5} {:>5} {:>6} {:>8} {:>8} {:>8}  {}\n",
-        "scenario", "acked", "lost", "dupl", "inv", "gaps", "other", "taken", "pause", "recovery", "lag", "verdict"
+        "{:<20} {:>6} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>6} {:>8} {:>8} {:>8}  {}\n",
+        "scenario",
+        "acked",
+        "s.io",
+        "recov",
+        "lost",
+        "dupl",
+        "inv",
+        "gaps",
+        "other",
+        "taken",
+        "pause",
+        "recovery",
+        "lag",
+        "verdict"
     );
     for row in rows {
         let verdict = if row.is_clean() { "ok" } else { "FAILED" };
         match &row.report {
-            None => writeln!(text, "{:<20} {:>72}  {verdict}", row.name, "no result"),
+            None => writeln!(text, "{:<20} {:>84}  {verdict}", row.name, "no result"),
             Some(report) => writeln!(
                 text,
-                "{:<20} {:>6} {:>5} {:>5} {:>5} {:>5} {:>5} {:>6} {:>8} {:>8} {:>8}  {verdict}",
+                "{:<20} {:>6} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>5} {:>6} {:>8} {:>8} {:>8}  {verdict}",
                 row.name,
                 report.acknowledged,
+                report.seen("confirmed"),
+                report.seen("recovered"),
                 report.lost,
                 report.duplicates,
                 report.inversions,
@@ -54,7 +69,8 @@ pub fn render(rows: &[Row]) -> String {
         .unwrap_or_default();
     }
     text.push_str(
-        "acked: acknowledged writes. lost, dupl(icate), inv(ersions), unannounced gaps, other: what must not be.\n\
+        "acked: acknowledged writes, s.io: of Socket.IO clients. recov: connections of those that went on where they were.\n\
+         lost, dupl(icate), inv(ersions), unannounced gaps, other: what must not be.\n\
          taken: acknowledgements taken back as the contract says and announced. pause: longest time without an\n\
          acknowledgement. recovery: from a store that takes writes again to the next one. lag: how far a connected\n\
          client was behind.\n",

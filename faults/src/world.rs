@@ -1,7 +1,6 @@
 //! The processes and clients of one run, and what a scenario may do to them.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::cell::{Ref, RefCell};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,20 +9,20 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::certificate::Certificate;
 use crate::client::{Behaviour, Client, Phase, Shared, Shown};
-use crate::history::{At, Forfeit, History, Seen, What};
+use crate::history::{At, Forfeit, History, What};
 use crate::instance::{Instance, InstanceError, Settings, ended};
-use crate::link::{Ended, Link};
-use crate::node::{Node, NodeError, Setup};
+use crate::node::NodeError;
+use crate::observer::{Observer, log_of};
+use crate::pair::Pair;
 use crate::plan::{Plan, Store};
 use crate::proxy::{Door, Proxy, Which};
 use crate::recorder::Recorder;
+use crate::socketio::Socketio;
 
 /// After the faults: the position check of quiet rooms (up to 20 s), the lease and the grace (10 s each), with margin.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -31,14 +30,11 @@ const SETTLE: Duration = Duration::from_secs(60);
 /// How often what is waited for is looked at.
 const LOOK: Duration = Duration::from_millis(25);
 
-/// How long one answer to the observer may take.
-const ANSWER: Duration = Duration::from_secs(10);
-
 /// What acknowledgements may still be under way to their clients after whoever gave them is gone.
 const UNDER_WAY: Duration = Duration::from_millis(700);
 
 /// What every run tells the service. Rates don't limit these clients, and logs are kept whole for the checker.
-const SETTINGS: [(&str, &str); 15] = [
+const SETTINGS: [(&str, &str); 16] = [
     ("TELEMETRY__LOG", "info"),
     ("AUTH__KEYS", "fault-campaign-key-for-tokens-that-nobody-keeps"),
     ("LIMITS__CONNECTIONS", "5000"),
@@ -54,6 +50,8 @@ const SETTINGS: [(&str, &str); 15] = [
     ("HEARTBEAT_TIMEOUT_MS", "5000"),
     ("DRAIN__SPREAD_MS", "1500"),
     ("HTTP__REQUEST_TIMEOUT_MS", "0"),
+    // So that a Socket.IO client that signs in knows where it is.
+    ("SOCKETIO__EXTRA_FIELDS", "true"),
 ];
 
 /// Heartbeat of [`SETTINGS`].
@@ -99,18 +97,6 @@ pub enum Broken {
     Wrong(String),
 }
 
-/// A primary and perhaps its replica.
-pub struct Pair {
-    /// Who takes writes.
-    pub primary: Node,
-    /// Who has them too.
-    pub replica: Option<Node>,
-    /// Between the replica and its source.
-    pub link: Proxy,
-    setup: Setup,
-    started: usize,
-}
-
 /// Everything of a run.
 pub struct World {
     /// The instances.
@@ -123,11 +109,17 @@ pub struct World {
     settings: Settings,
     shared: Rc<Shared>,
     phase: watch::Sender<Phase>,
-    clients: Vec<JoinHandle<()>>,
-    shown: Vec<Rc<RefCell<Shown>>>,
+    clients: Vec<Chatting>,
     rooms: Vec<String>,
     heartbeat: Duration,
     until: Instant,
+}
+
+/// A client that lives.
+struct Chatting {
+    number: usize,
+    shown: Rc<RefCell<Shown>>,
+    life: JoinHandle<()>,
 }
 
 impl World {
@@ -145,12 +137,7 @@ impl World {
         }
         let pair = match &plan.store {
             Store::Memory => None,
-            Store::Redis(redis) => {
-                let setup = if redis.locked { lock(&options.dir, &mut settings)? } else { Setup::default() };
-                let scheme = if redis.locked { "rediss" } else { "redis" };
-                settings.push(("STORE__URL".to_owned(), format!("{scheme}://{{store}}")));
-                Some(Pair::start(&options.dir, setup, redis.replica).await?)
-            }
+            Store::Redis(redis) => Some(Pair::start(&options.dir, redis, &mut settings).await?),
         };
         let shared = Shared { recorder: Recorder::new(), doors: RefCell::default(), phase: phases };
         let mut world = Self {
@@ -162,7 +149,6 @@ impl World {
             shared: Rc::new(shared),
             phase,
             clients: Vec::new(),
-            shown: Vec::new(),
             rooms: (1..=plan.rooms).map(|number| format!("room {number}")).collect(),
             heartbeat: HEARTBEAT,
             until: Instant::now(),
@@ -178,8 +164,7 @@ impl World {
             world.instances.push(instance);
         }
         world.add_clients(plan);
-        world.wait("every client is in its rooms", Self::everybody_is_in).await?;
-        world.wait("something is acknowledged", |world| world.acknowledged() >= 10).await?;
+        world.is_under_way().await?;
         world.until = Instant::now() + Duration::from_secs_f64(world.options.seconds);
         Ok(world)
     }
@@ -200,7 +185,6 @@ impl World {
             shared: Rc::new(shared),
             phase,
             clients: Vec::new(),
-            shown: Vec::new(),
             rooms: (1..=plan.rooms).map(|number| format!("room {number} of {:016x}", options.seed)).collect(),
             heartbeat,
             until: Instant::now(),
@@ -213,25 +197,33 @@ impl World {
 
     async fn is_under_way(&self) -> Result<(), Broken> {
         self.wait("every client is in its rooms", Self::everybody_is_in).await?;
-        self.wait("something is acknowledged", |world| world.acknowledged() >= 10).await
+        self.wait("something is acknowledged", |world| world.acknowledged() > 0).await
     }
 
     fn add_clients(&mut self, plan: &Plan) {
-        for number in 0..plan.clients {
+        for number in 0..plan.clients + plan.socketio.0 {
             let rooms =
                 (0..plan.rooms_each).map(|more| self.rooms[(number + more) % self.rooms.len()].clone()).collect();
-            let dozes = number + plan.dozers.0 >= plan.clients;
+            let socketio = number.checked_sub(plan.clients);
+            let dozes = socketio.is_none() && number + plan.dozers.0 >= plan.clients;
+            let writes = socketio.map_or(number < plan.writers, |number| number < plan.socketio.1);
             let behaviour = Behaviour {
                 rooms,
-                writes_ms: (number < plan.writers).then_some(plan.writes_ms),
+                writes_ms: writes.then_some(plan.writes_ms),
                 padding: plan.padding,
                 moves: plan.moves,
                 dozes: dozes.then_some(plan.dozers.1),
                 heartbeat: self.heartbeat,
             };
-            let client = Client::new(Rc::clone(&self.shared), number, self.options.seed, behaviour);
-            self.shown.push(client.shown());
-            self.clients.push(tokio::task::spawn_local(client.live()));
+            let (shared, seed) = (Rc::clone(&self.shared), self.options.seed);
+            let (shown, life) = if socketio.is_some() {
+                let client = Socketio::new(shared, number, seed, behaviour);
+                (client.shown(), tokio::task::spawn_local(client.live()))
+            } else {
+                let client = Client::new(shared, number, seed, behaviour);
+                (client.shown(), tokio::task::spawn_local(client.live()))
+            };
+            self.clients.push(Chatting { number, shown, life });
         }
     }
 
@@ -247,10 +239,10 @@ impl World {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// The seconds that things go wrong for.
+    /// Whether this is a run among many.
     #[must_use]
-    pub fn seconds(&self) -> f64 {
-        self.options.seconds
+    pub const fn is_quick(&self) -> bool {
+        self.options.quick
     }
 
     /// Waits for a random time.
@@ -264,12 +256,20 @@ impl World {
         self.rng.random_range(0..self.instances.len())
     }
 
-    /// The instance that most clients are connected to: what happens to it is seen.
+    /// The instance that most clients of both kinds are connected to: what happens to it is seen.
     #[must_use]
     pub fn busiest(&self) -> usize {
-        let clients =
-            |instance: &Instance| self.shown.iter().filter(|shown| shown.borrow().instance == instance.name).count();
-        (0..self.instances.len()).max_by_key(|number| clients(&self.instances[*number])).unwrap_or(0)
+        let clients = |number: usize, socketio: bool| {
+            let door = Some(self.instances[number].front.addr());
+            let there = |shown: &Shown| shown.door == door && shown.socketio == socketio;
+            1 + self.shown().filter(|shown| there(shown)).count()
+        };
+        let both = |number: &usize| clients(*number, false) * clients(*number, true);
+        (0..self.instances.len()).max_by_key(both).unwrap_or(0)
+    }
+
+    fn shown(&self) -> impl Iterator<Item = Ref<'_, Shown>> {
+        self.clients.iter().map(|client| client.shown.borrow())
     }
 
     /// Records that something is broken.
@@ -309,10 +309,18 @@ impl World {
     /// # Errors
     /// It doesn't become so.
     pub async fn wait(&self, what: &str, is: impl Fn(&Self) -> bool) -> Result<(), Broken> {
-        let deadline = Instant::now() + SETTLE;
+        self.wait_for(SETTLE, what, is).await
+    }
+
+    /// The same, but not longer than this.
+    ///
+    /// # Errors
+    /// It doesn't become so.
+    pub async fn wait_for(&self, most: Duration, what: &str, is: impl Fn(&Self) -> bool) -> Result<(), Broken> {
+        let deadline = Instant::now() + most;
         while !is(self) {
             if Instant::now() > deadline {
-                return Err(Broken::Wrong(format!("waited for {} s that {what}", SETTLE.as_secs())));
+                return Err(Broken::Wrong(format!("waited for {} s that {what}", most.as_secs())));
             }
             sleep(LOOK).await;
         }
@@ -382,6 +390,30 @@ impl World {
         self.instances.remove(number).kill().await;
     }
 
+    /// Kills an instance for good, and with it some of its clients: so many of each kind never come back. Gives how many
+    /// those are.
+    pub async fn lose_instance(&mut self, number: usize, each: usize) -> usize {
+        self.shared.doors.borrow_mut().remove(number);
+        let mut instance = self.instances.remove(number);
+        let door = Some(instance.front.addr());
+        // Before they can notice.
+        instance.signal(Signal::SIGKILL);
+        let mut left = [each; 2];
+        let before = self.clients.len();
+        self.clients.retain(|client| {
+            let shown = client.shown.borrow();
+            let left = &mut left[usize::from(shown.socketio)];
+            let stays = shown.door != door || *left == 0;
+            if !stays {
+                *left -= 1;
+                client.life.abort();
+            }
+            stays
+        });
+        instance.kill().await;
+        before - self.clients.len()
+    }
+
     /// Replaces a file that the service was told of: whoever reads it sees the old or the new one, whole.
     ///
     /// # Errors
@@ -422,20 +454,30 @@ impl World {
     }
 
     fn everybody_is_in(&self) -> bool {
-        self.shown.iter().all(|shown| shown.borrow().screens.values().all(|screen| screen.live))
+        self.shown().all(|shown| shown.screens.values().all(|screen| screen.live))
+    }
+
+    /// Whether everybody is told of everybody, and of nobody else.
+    #[must_use]
+    pub fn everybody_is_told(&self) -> bool {
+        self.rooms.iter().all(|room| {
+            let shown: Vec<_> = self.shown().collect();
+            let there = || shown.iter().filter_map(|shown| Some((shown, shown.screens.get(room)?)));
+            let mut everybody: Vec<_> = there().map(|(shown, _)| shown.user.clone()).collect();
+            everybody.sort();
+            there().all(|(_, screen)| screen.live && screen.names().is_none_or(|names| names == everybody))
+        })
     }
 
     /// Whether nobody waits for anything, and everybody agrees.
     fn is_settled(&self) -> bool {
-        self.rooms.iter().all(|room| {
-            let shown: Vec<_> = self.shown.iter().map(|shown| shown.borrow()).collect();
-            let there = || shown.iter().filter_map(|shown| Some((shown, shown.screens.get(room)?)));
-            let everybody: BTreeSet<_> = there().map(|(shown, _)| shown.user.clone()).collect();
-            let first = there().next().and_then(|(_, screen)| screen.at.clone());
-            there().all(|(_, screen)| {
-                screen.live && screen.write.is_none() && screen.at == first && screen.members == everybody
-            })
-        })
+        let agree = self.rooms.iter().all(|room| {
+            let shown: Vec<_> = self.shown().collect();
+            let there = || shown.iter().filter_map(|shown| shown.screens.get(room));
+            let first = there().next().and_then(|screen| screen.at.clone()).unwrap_or_default();
+            there().all(|screen| screen.write.is_none() && screen.at.as_ref().is_some_and(|at| at.agrees(&first)))
+        });
+        agree && self.everybody_is_told()
     }
 
     /// Ends the faults, waits until everybody has settled, reads the logs, and gives the history.
@@ -460,29 +502,49 @@ impl World {
         self.heal();
         self.shared.recorder.record(None, "", What::Quiet);
         self.phase.send_replace(Phase::Quiet);
+        self.say_last().await?;
         // Where they don't settle, the checker says who didn't.
         let _ = self.wait("everybody has settled", Self::is_settled).await;
         let tops = self.read_logs().await?;
         let at_top = |world: &Self| {
             world.rooms.iter().zip(&tops).all(|(room, top)| {
-                let at = |shown: &Rc<RefCell<Shown>>| shown.borrow().screens.get(room).map(|screen| screen.at.clone());
-                world.shown.iter().filter_map(at).all(|at| at.unwrap_or_default() == *top)
+                let at = |shown: Ref<'_, Shown>| shown.screens.get(room).map(|screen| screen.at.clone());
+                world.shown().filter_map(at).all(|at| at.unwrap_or_default().agrees(top))
             })
         };
         let _ = self.wait("everybody is at the top", |world| at_top(world) && world.is_settled()).await;
-        for (number, shown) in self.shown.iter().enumerate() {
-            let shown = shown.borrow();
+        for Chatting { number, shown, .. } in &self.clients {
+            let (number, shown) = (Some(*number), shown.borrow());
             for (room, screen) in &shown.screens {
-                let (at, members) = (screen.at.clone().unwrap_or_default(), screen.members.iter().cloned().collect());
+                let (at, members) = (screen.at.clone().unwrap_or_default(), screen.names());
                 let what = What::Final { user: shown.user.clone(), at, members };
-                self.shared.recorder.record(Some(number), room, what);
+                self.shared.recorder.record(number, room, what);
+                if let Some(write) = &screen.write {
+                    self.shared.recorder.record(number, room, What::Unsettled { key: write.key.clone() });
+                }
             }
         }
         self.phase.send_replace(Phase::Over);
         for client in self.clients.drain(..) {
-            client.await.map_err(|error| Broken::Wrong(format!("a client ended: {error}")))?;
+            client.life.await.map_err(|error| Broken::Wrong(format!("a client ended: {error}")))?;
         }
         Ok(self.shared.recorder.history())
+    }
+
+    /// Puts a last entry into every room, for whoever would learn of another log only by what is new in it.
+    async fn say_last(&self) -> Result<(), Broken> {
+        let deadline = Instant::now() + SETTLE;
+        for (number, room) in self.rooms.iter().enumerate() {
+            let mut observer = Observer::new(&self.shared, room);
+            let doors = self.doors();
+            while !matches!(timeout(SETTLE, observer.say_last(doors[number % doors.len()])).await, Ok(true)) {
+                if Instant::now() > deadline {
+                    return Err(Broken::Wrong(format!("nothing can be written into {room} in the end")));
+                }
+                sleep(LOOK * 10).await;
+            }
+        }
+        Ok(())
     }
 
     /// Records the logs as they are, and gives their tops.
@@ -493,7 +555,7 @@ impl World {
             let (top, entries) = loop {
                 let doors = self.doors();
                 let door = doors[tops.len() % doors.len()];
-                match timeout(SETTLE, read_log(door, room)).await {
+                match timeout(SETTLE, log_of(door, room)).await {
                     Ok(Ok(log)) => break log,
                     _ if Instant::now() > deadline => {
                         return Err(Broken::Wrong(format!("the log of {room} can't be read in the end")));
@@ -509,118 +571,4 @@ impl World {
         }
         Ok(tops)
     }
-}
-
-impl Pair {
-    async fn start(dir: &Path, setup: Setup, replica: bool) -> Result<Self, Broken> {
-        let primary = Node::start(dir, "node-1", &setup).await?;
-        let link = Proxy::start(primary.addr()).await?;
-        let mut pair = Self { primary, replica: None, link, setup, started: 1 };
-        if replica {
-            pair.start_replica(dir).await?;
-        }
-        Ok(pair)
-    }
-
-    async fn start_node(&mut self, dir: &Path) -> Result<Node, Broken> {
-        self.started += 1;
-        Ok(Node::start(dir, &format!("node-{}", self.started), &self.setup).await?)
-    }
-
-    /// Starts a replica and waits until it has everything.
-    ///
-    /// # Errors
-    /// It doesn't start.
-    pub async fn start_replica(&mut self, dir: &Path) -> Result<(), Broken> {
-        let replica = self.start_node(dir).await?;
-        self.link.retarget(self.primary.addr());
-        replica.follow(self.link.addr()).await?;
-        self.primary.has_replicas(1).await?;
-        self.replica = Some(replica);
-        Ok(())
-    }
-
-    /// An empty primary in the place of the one that is there, which is killed.
-    ///
-    /// # Errors
-    /// It doesn't start.
-    pub async fn empty_primary(&mut self, dir: &Path) -> Result<(), Broken> {
-        self.primary.kill().await;
-        self.primary = self.start_node(dir).await?;
-        Ok(())
-    }
-
-    /// The replica becomes the primary. Gives the old one back, in whatever state it is.
-    ///
-    /// # Errors
-    /// There is none, or it refuses.
-    pub async fn promote(&mut self) -> Result<Node, Broken> {
-        let replica = self.replica.take().ok_or_else(|| Broken::Wrong("there is no replica".to_owned()))?;
-        replica.promote().await?;
-        Ok(std::mem::replace(&mut self.primary, replica))
-    }
-}
-
-/// A password and a certificate for Redis, and what the service must know of them.
-fn lock(dir: &Path, settings: &mut Settings) -> Result<Setup, Broken> {
-    let password = "the password of the fault campaign".replace(' ', "-");
-    let certificate = Certificate::new(dir, "first")?;
-    let (password_file, authorities) = (dir.join("password"), dir.join("authorities.pem"));
-    std::fs::write(&password_file, &password)?;
-    std::fs::copy(&certificate.authority, &authorities)?;
-    settings.push(("STORE__PASSWORD_FILE".to_owned(), password_file.display().to_string()));
-    settings.push(("STORE__CA_FILE".to_owned(), authorities.display().to_string()));
-    Ok(Setup { password: Some(password), certificate: Some(certificate) })
-}
-
-/// All of a room's log, page by page from its top, and where it stands.
-async fn read_log(door: SocketAddr, room: &str) -> Result<(At, Vec<Seen>), Ended> {
-    let mut link = Link::open(door).await?;
-    ask(&mut link, json!({"type": "hello", "id": 1, "name": "Observer"})).await?;
-    ask(&mut link, json!({"type": "join", "id": 2, "room": room, "limit": 1})).await?;
-    let mut newest_first: Vec<Seen> = Vec::new();
-    let mut top = None;
-    for id in 3.. {
-        let mut command = json!({"type": "history", "id": id, "room": room, "limit": 200});
-        if let Some(oldest) = newest_first.last() {
-            command["before"] = json!(oldest.at.offset);
-        }
-        let page = ask(&mut link, command).await?;
-        top.get_or_insert_with(|| position(&page["position"]));
-        let entries = page["entries"].as_array().ok_or(Ended(0))?;
-        newest_first.extend(entries.iter().rev().map(seen));
-        if page["more"] != true || entries.is_empty() {
-            break;
-        }
-    }
-    ask(&mut link, json!({"type": "leave", "id": 1, "room": room})).await?;
-    link.close().await;
-    newest_first.reverse();
-    Ok((top.unwrap_or_default(), newest_first))
-}
-
-/// Sends a command and waits for its reply; a refusal is an end.
-async fn ask(link: &mut Link, command: Value) -> Result<Value, Ended> {
-    link.say(&command).await?;
-    let answer = async {
-        loop {
-            let object = link.hear().await?;
-            if object["id"] == command["id"] {
-                return if object["type"] == "error" { Err(Ended(0)) } else { Ok(object) };
-            }
-        }
-    };
-    timeout(ANSWER, answer).await.unwrap_or(Err(Ended(0)))
-}
-
-fn position(value: &Value) -> At {
-    At {
-        offset: value["offset"].as_u64().unwrap_or_default(),
-        chain: value["chain"].as_str().unwrap_or_default().to_owned(),
-    }
-}
-
-fn seen(entry: &Value) -> Seen {
-    let text = entry["text"].as_str().unwrap_or_default().trim_end_matches('x').trim_end().to_owned();
-    Seen { at: position(entry), key: entry["key"].as_str().unwrap_or_default().to_owned(), text }
 }

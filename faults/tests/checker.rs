@@ -73,7 +73,7 @@ impl Script {
     fn finals(mut self, top: &At) -> Self {
         let members = vec!["u1".to_owned(), "u2".to_owned()];
         for client in [1, 2] {
-            let (user, at, members) = (format!("u{client}"), top.clone(), members.clone());
+            let (user, at, members) = (format!("u{client}"), top.clone(), Some(members.clone()));
             self = self.client(client, What::Final { user, at, members });
         }
         self
@@ -314,10 +314,16 @@ fn a_member_who_is_silently_behind_is_found_unless_something_was_broken() {
 }
 
 #[test]
+fn a_write_without_an_outcome_in_the_end_is_found() {
+    let script = chat().invoke(1, "c").log(&["a", "b"]).finals(&at(2));
+    assert_eq!(script.client(1, What::Unsettled { key: "c".to_owned() }).report().other, 1);
+}
+
+#[test]
 fn members_that_nobody_agrees_on_are_found() {
     let members = vec!["u1".to_owned()];
     let script = chat().log(&["a", "b"]).finals(&at(2));
-    let script = script.client(2, What::Final { user: "u2".to_owned(), at: at(2), members });
+    let script = script.client(2, What::Final { user: "u2".to_owned(), at: at(2), members: Some(members) });
     assert_eq!(script.report().other, 1);
 }
 
@@ -347,4 +353,72 @@ fn a_history_is_the_same_after_it_was_written_and_read() {
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event, "{line}");
     }
+}
+
+/// A Socket.IO client, 3, that signed in at the beginning and saw one message.
+fn with_socketio() -> Script {
+    let script = chat().client(3, What::Connected).client(3, What::Join { from: 0 });
+    script.receive(3, 1, "a")
+}
+
+fn confirmed(key: &str) -> What {
+    What::Confirmed { key: key.to_owned() }
+}
+
+#[test]
+fn an_acknowledgement_without_a_position_counts_like_any_other() {
+    let told = with_socketio().receive(3, 2, "b").invoke(3, "io-3-1").client(3, confirmed("io-3-1"));
+    let report = told.end(&["a", "b"]);
+    assert_eq!(counts(&report), [1, 0, 0, 0, 0], "{:?}", report.violations);
+    let stored = with_socketio().receive(3, 2, "b").invoke(3, "io-3-1").client(3, confirmed("io-3-1"));
+    let stored = [1, 2, 3].into_iter().fold(stored, |script, client| script.receive(client, 3, "io-3-1"));
+    let report = stored.end(&["a", "b", "io-3-1"]);
+    assert!(report.is_clean(), "{:?}", report.violations);
+    assert_eq!((report.acknowledged, report.seen("confirmed")), (3, 1));
+    let twice = with_socketio().invoke(3, "io-3-1").client(3, confirmed("io-3-1"));
+    assert_eq!(twice.end(&["a", "io-3-1", "io-3-1"]).duplicates, 1);
+}
+
+#[test]
+fn it_is_worth_what_the_least_one_of_the_run_was_worth() {
+    let lost = |script: Script| {
+        let script = script.invoke(3, "io-3-1").client(3, confirmed("io-3-1"));
+        script.run(What::Forfeit { what: Forfeit::Stored }).receive(3, 2, "b").end(&["a", "b"]).lost
+    };
+    assert_eq!(lost(with_socketio()), 1);
+    let stored = with_socketio().client(1, What::Invoke { key: "a".to_owned() });
+    assert_eq!(lost(stored.ok_as(1, "a", at(1), Durability::Stored)), 0);
+}
+
+#[test]
+fn a_socketio_client_goes_on_where_it_was_without_a_hole_or_a_repeat() {
+    let back = || with_socketio().client(3, What::Close { code: 1006 }).client(3, What::Recovered);
+    let report = back().receive(3, 2, "b").end(&["a", "b"]);
+    assert!(report.is_clean(), "{:?}", report.violations);
+    assert_eq!((report.seen("recovered"), report.returns_ms.len()), (1, 1));
+    let hole = back().receive(3, 3, "c").write(1, "c", 3).receive(1, 3, "c").receive(2, 3, "c");
+    assert_eq!(hole.end(&["a", "b", "c"]).gaps, 1);
+    let repeat = back().receive(3, 1, "a").receive(3, 2, "b").end(&["a", "b"]);
+    assert_eq!((repeat.inversions, repeat.duplicates), (1, 1), "{:?}", repeat.violations);
+}
+
+#[test]
+fn a_socketio_client_may_be_lost_only_where_something_was() {
+    let back = |script: Script| script.client(3, What::Unrecovered).receive(3, 2, "b").end(&["a", "b"]);
+    assert_eq!(back(with_socketio()).gaps, 1);
+    let report = back(with_socketio().run(What::Forfeit { what: Forfeit::Stored }));
+    assert!(report.is_clean(), "{:?}", report.violations);
+}
+
+#[test]
+fn a_socketio_client_jumps_only_where_its_log_is_gone() {
+    let forfeited = || with_socketio().run(What::Forfeit { what: Forfeit::Everything });
+    // It was in the log that is there: it must have gone on from there.
+    let hole = forfeited().receive(3, 3, "c").write(1, "c", 3).receive(1, 3, "c").receive(2, 3, "c");
+    assert_eq!(hole.end(&["a", "b", "c"]).gaps, 1);
+    // It saw an entry that another one has taken the place of.
+    let other = At { offset: 2, chain: "other".to_owned() };
+    let elsewhere = forfeited().invoke(2, "x").client(3, What::Receive(seen(other, "x")));
+    let report = elsewhere.receive(3, 2, "b").end(&["a", "b"]);
+    assert!(report.is_clean(), "{:?}", report.violations);
 }

@@ -70,7 +70,7 @@ pub async fn live(world: Shared, number: usize, end: Instant, over: Instant) {
         client.stay_away(end).await;
     }
     for (room, screen) in std::mem::take(&mut client.rooms) {
-        let (user, members) = (format!("user-{number}"), screen.members.into_iter().collect());
+        let (user, members) = (format!("user-{number}"), Some(screen.members.into_iter().collect()));
         let at = at(screen.position.unwrap_or(Position::ZERO));
         client.record(room, What::Final { user, at, members });
     }

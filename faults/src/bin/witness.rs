@@ -60,6 +60,7 @@ async fn watch(cli: Cli) -> Result<bool, Broken> {
         writers: cli.clients.div_ceil(2),
         writes_ms: (300, 900),
         padding: 0,
+        socketio: (0, 0),
         rooms,
         rooms_each: 2,
         dozers: (0, Duration::ZERO),

@@ -11,13 +11,30 @@ use crate::plan::Plan;
 use crate::proxy::{Door, Flow, Proxy, Rule, Which};
 use crate::world::{Broken, World};
 
+/// Connections of subscribers that are killed at least, however long that takes.
+const KILLS: usize = 100;
+
+/// How long Redis is away at least, but for quick runs.
+const DOWN: Duration = Duration::from_secs(60);
+
+/// How often all subscribers' connections fall silent.
+const SILENCES: usize = 4;
+
 pub(super) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "subscriber-killed",
         about: "the subscriber's connection is cut again and again",
         plan: Plan::default,
         course: subscribers_killed,
-        proof: &[Proof::Seen("fault", 10), Proof::Never("degraded true")],
+        proof: &[Proof::Never("degraded true")],
+    },
+    Scenario {
+        name: "subscriber-silent",
+        about: "nothing comes on the subscribers' connections any more, and they don't end; rooms are quiet",
+        plan: quiet,
+        course: subscribers_silent,
+        // A second until it is noticed, another until it is certain.
+        proof: &[Proof::Seen("fault", SILENCES), Proof::Never("degraded true"), Proof::LagWithin(5_000)],
     },
     Scenario {
         name: "lanes-killed",
@@ -67,24 +84,56 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// Rooms with one writer each, who writes so seldom that the next entry doesn't show in time what became of the last, and
+/// positions that are checked as seldom.
+fn quiet() -> Plan {
+    Plan {
+        clients: 12,
+        writers: 6,
+        writes_ms: (6_000, 9_000),
+        socketio: (6, 0),
+        rooms: 6,
+        rooms_each: 1,
+        settings: vec![("ROOMS__CHECK_INTERVAL_MS", "20000")],
+        ..Plan::default()
+    }
+}
+
 fn subscribers_killed(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
-        while world.goes_on() {
-            cut(world, Which::Subscribers, "subscribers cut");
-            world.pause(30, 300).await;
+        let mut killed = 0;
+        while world.goes_on() || killed < KILLS {
+            killed += cut(world, Which::Subscribers, "subscribers cut");
+            world.pause(10, 50).await;
         }
         Ok(())
     }
     .boxed_local()
 }
 
-/// Cuts what there is of these connections, and counts as a fault where there was any.
-fn cut(world: &World, which: Which, what: &str) {
-    if world.backs().any(|back| back.count(which) > 0) {
+/// Cuts what there is of these connections, and counts as a fault where there was any. Gives how many there were.
+fn cut(world: &World, which: Which, what: &str) -> usize {
+    let there = world.backs().map(|back| back.count(which)).sum();
+    if there > 0 {
         world.fault(what);
         world.backs().for_each(|back| back.cut(which));
         world.heal();
     }
+    there
+}
+
+fn subscribers_silent(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        for _ in 0..SILENCES {
+            world.fault("subscribers silent");
+            world.backs().for_each(|back| back.set(Which::Subscribers, Rule::both(Flow::Drop)));
+            // Nothing else is broken: whoever dials again gets through.
+            world.heal();
+            world.pause(4_000, 4_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
 }
 
 fn lanes_killed(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
@@ -105,7 +154,8 @@ fn down(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
             back.set_door(Door::Shut);
             back.cut(Which::All);
         }
-        sleep(world.remaining()).await;
+        let least = if world.is_quick() { Duration::ZERO } else { DOWN };
+        sleep(least.max(world.remaining())).await;
         world.backs().for_each(Proxy::heal);
         world.heal();
         world.accepting();

@@ -8,13 +8,16 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{ANSWER_MS, Proof, Scenario};
-use crate::history::Forfeit;
+use crate::history::{Forfeit, What};
 use crate::plan::Plan;
 use crate::proxy::{Flow, Rule, Which};
 use crate::world::{Broken, World};
 
 /// Between a primary's end and its replica's promotion.
 const NOTICE: Duration = Duration::from_secs(1);
+
+/// How long clients may take to write more than Redis may hold, however slow the machine is.
+const FULL_WITHIN: Duration = Duration::from_secs(60);
 
 /// Longer than the time that an append waits for a replica, and than the answers of Redis may take.
 const FROZEN: Duration = Duration::from_secs(4);
@@ -66,6 +69,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         plan: Plan::default,
         course: split_brain,
         proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
+    },
+    Scenario {
+        name: "primary-demoted",
+        about: "the replica is promoted and the primary follows it; nobody's connection ends",
+        plan: Plan::default,
+        course: demoted,
+        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
+    },
+    Scenario {
+        name: "primary-abandoned",
+        about: "the replica is promoted and the primary goes on alone; nobody's connection ends",
+        plan: Plan::default,
+        course: abandoned,
+        proof: &[
+            Proof::Seen("ok replicated", 50),
+            Proof::Seen("info unconfirmed", 1),
+            Proof::RecoversWithin(3_000),
+            Proof::AnswersWithin(ANSWER_MS),
+        ],
     },
     Scenario {
         name: "eviction",
@@ -210,6 +232,52 @@ fn split_brain(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     .boxed_local()
 }
 
+fn demoted(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.pause(1_000, 2_000).await;
+            world.fault("primary demoted");
+            let old = world.pair()?.promote().await?;
+            let addr = world.pair()?.primary.addr();
+            world.point_at(addr);
+            old.follow(addr).await?;
+            world.forfeit(Forfeit::Stored).await;
+            let pair = world.pair()?;
+            pair.primary.has_replicas(1).await?;
+            pair.replica = Some(old);
+            world.accepting();
+            world.heal();
+            world.pause(1_500, 2_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn abandoned(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.goes_on() {
+            world.pause(1_000, 2_000).await;
+            world.fault("primary abandoned");
+            let dir = world.dir().to_owned();
+            let mut old = world.pair()?.promote().await?;
+            let addr = world.pair()?.primary.addr();
+            world.point_at(addr);
+            world.pair()?.start_replica(&dir).await?;
+            world.accepting();
+            // That nothing is confirmed is all that those see who still talk to the old one.
+            world.pause(4_000, 5_000).await;
+            old.kill().await;
+            world.forfeit(Forfeit::Stored).await;
+            world.heal();
+            // Connections are made again for this reason at most every 10 s.
+            world.pause(5_000, 6_000).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
+}
+
 fn eviction(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         world.pause(1_000, 1_500).await;
@@ -218,14 +286,16 @@ fn eviction(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
         primary.set(&[("maxmemory-policy", "allkeys-lru")]).await?;
         let used = used_memory(world).await?;
         world.pair()?.primary.set(&[("maxmemory", &(used + (256 << 10)).to_string())]).await?;
-        sleep(world.remaining()).await;
+        let full = Instant::now();
+        while world.goes_on() || evicted_keys(world).await? == 0 {
+            if full.elapsed() > FULL_WITHIN {
+                return Err(Broken::Wrong("nothing was evicted".to_owned()));
+            }
+            world.pause(200, 200).await;
+        }
         let primary = &mut world.pair()?.primary;
         primary.set(&[("maxmemory", "0")]).await?;
         primary.set(&[("maxmemory-policy", "noeviction")]).await?;
-        let evicted = primary.info("stats", "evicted_keys").await?.unwrap_or_default();
-        if evicted == "0" {
-            return Err(Broken::Wrong("nothing was evicted".to_owned()));
-        }
         world.forfeit(Forfeit::Everything).await;
         world.heal();
         world.pause(1_000, 1_000).await;
@@ -241,13 +311,24 @@ fn full(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
             world.fault("memory full");
             let used = used_memory(world).await?;
             world.pair()?.primary.set(&[("maxmemory", &(used + (128 << 10)).to_string())]).await?;
-            world.pause(2_000, 3_000).await;
+            let refused =
+                |world: &World| world.count(|what| matches!(what, What::Fail { code, .. } if code == "overloaded"));
+            let before = refused(world);
+            world.wait_for(FULL_WITHIN, "a write is refused", |world| refused(world) > before).await?;
+            world.pause(1_000, 2_000).await;
             world.pair()?.primary.set(&[("maxmemory", "0")]).await?;
             world.heal();
         }
         Ok(())
     }
     .boxed_local()
+}
+
+async fn evicted_keys(world: &mut World) -> Result<u64, Broken> {
+    let evicted = world.pair()?.primary.info("stats", "evicted_keys").await?;
+    evicted
+        .and_then(|keys| keys.trim().parse().ok())
+        .ok_or_else(|| Broken::Wrong("Redis counts no evictions".to_owned()))
 }
 
 async fn used_memory(world: &mut World) -> Result<u64, Broken> {
