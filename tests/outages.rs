@@ -71,7 +71,7 @@ impl World {
         let mailbox = Mailbox::new(number, Dialect::Native, 1024 * 1024);
         self.rooms.connect(&mailbox);
         self.rooms.signed_in(&mailbox, &user().id);
-        Client { mailbox, offsets: Vec::new(), notes: Vec::new(), joined: 0 }
+        Client { mailbox, offsets: Vec::new(), notes: Vec::new(), joined: 0, came: Vec::new() }
     }
 
     async fn join(&self, client: &Client, room: &RoomId) -> Result<Seated, Refused> {
@@ -99,6 +99,8 @@ struct Client {
     notes: Vec<Note>,
     /// How often it was told that it is in the room.
     joined: usize,
+    /// Who was announced to it as somebody who came.
+    came: Vec<String>,
 }
 
 impl Client {
@@ -127,7 +129,10 @@ impl Client {
                 self.offsets.extend(event["entries"].as_array().unwrap().iter().map(offset));
             }
             "message" => self.offsets.push(offset(&event)),
-            "presence" => {}
+            "presence" => {
+                let joined = event["joined"].as_array().unwrap().iter();
+                self.came.extend(joined.map(|user| user["id"].as_str().unwrap().to_owned()));
+            }
             other => panic!("an unexpected event: {other}"),
         }
     }
@@ -337,5 +342,32 @@ async fn somebody_far_behind_in_large_messages_is_not_cut_off_for_what_they_miss
     let reading = comes.read_until("all of it comes", |client| client.last() == 14);
     let (joined, ()) = tokio::join!(joining, reading);
     joined.expect("the store is there");
+    comes.assert_complete(14);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_somebody_still_reads_what_they_missed_is_announced_to_them_too() {
+    let world = World::new(9, Spoil::default());
+    let (mut stays, mut comes) = (world.connect(1), world.connect(2));
+    let room = room("tea");
+    world.join(&stays, &room).await.expect("the store is there");
+    let large = "x".repeat(150_000);
+    for number in 1..=14 {
+        let body = Body::Message { text: Text::Kept(large.as_str().into()), reply_to: None };
+        let draft = Draft { body, ..draft(&format!("k{number}")) };
+        world.other.append(&room, draft).await.expect("the other instance has no faults");
+        stays.read_until("a reader keeps up", |client| client.last() == number).await;
+    }
+    let since = Some(Position::ZERO.into());
+    let (to, may_create, answer) = (room.clone(), Ok(()), Answer::Native);
+    let request = JoinRequest { id: Some(1), room: to, since, limit: 50, may_create, answer };
+    let joining = tokio::spawn(world.rooms.join(&comes.mailbox, &user(), request));
+    comes.read_until("the first page comes", |client| client.joined == 1).await;
+    assert!(comes.last() < 14, "there is no more to read");
+    let eve = User { id: UserId::parse("eve").unwrap(), name: UserName::parse("Eve", 64).unwrap() };
+    world.other.enter(&room, &eve).await.expect("the other instance has no faults");
+    stays.read_until("who comes is announced", |client| client.came == ["eve"]).await;
+    comes.read_until("all of it comes", |client| client.last() == 14 && client.came == ["eve"]).await;
+    joining.await.expect("the join ends").expect("the store is there");
     comes.assert_complete(14);
 }

@@ -177,6 +177,7 @@ impl Entrance {
             Answer::Socketio(answer) => self.reply_to_socketio(answer, reason, &page, later),
         }
         let had_seat = state.has_seat(self.mailbox.id());
+        state.told_members(self.mailbox.id());
         let seating = state.seat(&self.room.id, &self.mailbox, &self.user, from, top, self.page_size().bytes);
         // From here on the seat has the hold; one that was there before had its own.
         self.holding = false;

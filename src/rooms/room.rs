@@ -320,7 +320,6 @@ impl State {
             Splice::Live(rest) if rest.iter().map(|entry| cost(entry)).sum::<usize>() <= at_once => {
                 Push::new(&Entries { room, entries: &rest }).to(mailbox);
                 self.take_place(mailbox, user, None);
-                self.announcer.newcomer(mailbox.id());
                 Seating::Live
             }
             // More than fits at once is read page by page, as fast as the socket takes it, remembered or not.
@@ -331,6 +330,12 @@ impl State {
             }
             Splice::Disagree => Seating::Disagree,
         }
+    }
+
+    /// A socket was told the members as they are now. What changes from here on it is told like everybody else, also while
+    /// it still reads up to where the room is.
+    pub fn told_members(&mut self, socket: u64) {
+        self.announcer.newcomer(socket);
     }
 
     /// Whether a reading may still seat its socket: the socket may have left, or joined afresh.
@@ -425,7 +430,7 @@ impl State {
         let member_count = self.roster.count();
         if matches!(self.roster, Roster::Counted(_)) {
             self.announcer.clear(now);
-            self.push_to_all(&Presence { room, told: &Told::default(), members: None, member_count });
+            self.push_to_seats(&Presence { room, told: &Told::default(), members: None, member_count });
             return;
         }
         if !self.announcer.is_pending() {
@@ -437,7 +442,7 @@ impl State {
         let mut special: HashMap<u64, Told> = special.into_iter().collect();
         let to_all = Presence { room, told: &all, members: None, member_count };
         let mut to_all = Push::new(&to_all);
-        for mailbox in &self.live {
+        for Seat { mailbox, .. } in self.seats.values() {
             match special.remove(&mailbox.id()) {
                 None if all.is_empty() => {}
                 None => to_all.to(mailbox),
@@ -455,7 +460,7 @@ impl State {
         match (&before, &self.roster) {
             (Roster::Counted(_), Roster::Listed(list)) => {
                 let members = list.values().cloned().collect();
-                self.push_to_all(&Presence {
+                self.push_to_seats(&Presence {
                     room,
                     told: &Told::default(),
                     members: Some(members),
@@ -463,7 +468,7 @@ impl State {
                 });
             }
             (_, Roster::Counted(_)) if before.count() != count => {
-                self.push_to_all(&Presence { room, told: &Told::default(), members: None, member_count: count });
+                self.push_to_seats(&Presence { room, told: &Told::default(), members: None, member_count: count });
             }
             _ => {
                 before.difference(&self.roster).iter().for_each(|change| self.announcer.note(change));
@@ -506,6 +511,12 @@ impl State {
     pub fn sockets_of<'a>(&'a self, user: &UserId) -> impl Iterator<Item = &'a Arc<Mailbox>> {
         let sockets = self.locals.get(user).map_or(&[][..], |local| &local.sockets);
         sockets.iter().filter_map(|socket| self.seats.get(socket)).map(|seat| &seat.mailbox)
+    }
+
+    /// What has no place in the order of the log.
+    fn push_to_seats(&self, what: &impl Encode) {
+        let mut push = Push::new(what);
+        self.seats.values().for_each(|seat| push.to(&seat.mailbox));
     }
 
     fn push_to_all(&self, what: &impl Encode) {
