@@ -450,6 +450,8 @@ impl Lane {
         match fault {
             Fault::Connection => {
                 tracing::warn!(%error, "a lane's connection to Redis broke");
+                // Others may be to a node that froze and wakes as what it was: nobody goes on with those.
+                self.shared.dialer.redial("a connection broke", false);
                 *state = Line::Broken;
                 self.shared.suspect.notify_one();
             }

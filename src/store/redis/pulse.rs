@@ -102,14 +102,16 @@ impl Pulse {
                     }
                 }
                 Err(error) => {
-                    if self.vitals.is_reachable() {
+                    let goes_away = self.vitals.is_reachable();
+                    if goes_away {
                         tracing::error!(%error, redis = %self.dialer, "Redis is away");
                     }
                     self.set_reachable(false);
                     in_doubt = true;
                     let fault = error.fault();
-                    if matches!(fault, Fault::WrongNode | Fault::Secrets) {
-                        self.dialer.redial("refused", false);
+                    if goes_away || matches!(fault, Fault::WrongNode | Fault::Secrets) {
+                        // Connections that nobody used meanwhile may be to a node that wakes as the primary it was.
+                        self.dialer.redial(if goes_away { "Redis is away" } else { "refused" }, false);
                     }
                     sleep(Duration::from_millis(rand::random_range(1..=AWAY_EVERY_MS))).await;
                 }
