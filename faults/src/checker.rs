@@ -61,12 +61,6 @@ impl Report {
         self.lost + self.duplicates + self.inversions + self.gaps + self.other == 0
     }
 
-    /// How often something was seen.
-    #[must_use]
-    pub fn seen(&self, name: &str) -> usize {
-        self.seen.get(name).copied().unwrap_or(0)
-    }
-
     fn wrong(&mut self, kind: Kind, text: impl FnOnce() -> String) {
         let count = match kind {
             Kind::Lost => &mut self.lost,
@@ -463,6 +457,12 @@ impl<'a> Room<'a> {
                     if offset != screen.at.offset + 1 && socketio.contains(&client) && self.is_gone(&screen.at) {
                         *screen = Screen::behind(offset - 1);
                     }
+                    if self.is_another_log(&screen.at, &seen.at) && !socketio.contains(&client) {
+                        let before = &screen.at;
+                        report.wrong(Kind::Gap, || {
+                            format!("{name}: client {client} went from {before:?} to another log's {:?}", seen.at)
+                        });
+                    }
                     let before = std::mem::replace(&mut screen.at, seen.at.clone()).offset;
                     if offset <= before {
                         report
@@ -480,6 +480,12 @@ impl<'a> Room<'a> {
                 _ => {}
             }
         }
+    }
+
+    /// Whether an entry is of the log that is there in the end, and what was seen before it isn't.
+    fn is_another_log(&self, before: &At, entry: &At) -> bool {
+        let is_kept = |at: &At| self.kept.get(&at.offset).map(|seen| seen.at == *at);
+        !before.chain.is_empty() && is_kept(entry) == Some(true) && is_kept(before) == Some(false)
     }
 
     /// Whether the log that had this position isn't the one that is there in the end.

@@ -6,13 +6,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -23,6 +23,12 @@ const CHUNK: usize = 16 * 1024;
 
 /// Chunks that a delayed direction holds: beyond it the sender feels it, as it would on a long line.
 const CHUNKS_UNDER_WAY: usize = 256;
+
+/// What the kernel holds for each socket and direction, in bytes.
+const BUFFER: u32 = 128 * 1024;
+
+/// Connections that may wait to be taken: a herd comes at once.
+const BACKLOG: u32 = 2_048;
 
 /// How long a connection to the target may take.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -128,7 +134,9 @@ impl Proxy {
     /// # Errors
     /// There is none.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let socket = small()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(BACKLOG)?;
         let addr = listener.local_addr()?;
         let state = State { target, door: Door::Open, rule: Rule::PASS, connections: HashMap::new(), accepted: 0 };
         let shared = Arc::new(Shared(Mutex::new(state)));
@@ -217,6 +225,18 @@ impl Shared {
     }
 }
 
+/// A socket that holds little, so that both ends feel each other.
+fn small() -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_send_buffer_size(BUFFER)?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    Ok(socket)
+}
+
+async fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+    small()?.connect(target).await
+}
+
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         let Ok((client, _)) = listener.accept().await else {
@@ -231,7 +251,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         };
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
-            let Ok(Ok(target)) = timeout(CONNECT, TcpStream::connect(target)).await else {
+            let Ok(Ok(target)) = timeout(CONNECT, connect(target)).await else {
                 shared.lock().connections.remove(&number);
                 return;
             };

@@ -24,6 +24,14 @@ impl Row {
     }
 }
 
+impl Report {
+    /// How often something was seen.
+    #[must_use]
+    pub fn seen(&self, name: &str) -> usize {
+        self.seen.get(name).copied().unwrap_or(0)
+    }
+}
+
 /// Renders the rows.
 #[must_use]
 pub fn render(rows: &[Row]) -> String {

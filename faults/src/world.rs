@@ -233,6 +233,11 @@ impl World {
         Instant::now() < self.until
     }
 
+    /// Whether it isn't, or what the run is there for wasn't seen yet and still may be.
+    pub fn lasts(&self, counts: impl Fn(&What) -> bool) -> bool {
+        self.goes_on() || (Instant::now() < self.until + SETTLE && self.count(counts) == 0)
+    }
+
     /// What remains of it.
     #[must_use]
     pub fn remaining(&self) -> Duration {

@@ -411,6 +411,21 @@ fn a_socketio_client_may_be_lost_only_where_something_was() {
 }
 
 #[test]
+fn whoever_goes_over_to_another_log_without_a_word_is_found() {
+    let over = || chat().invoke(2, "x").run(What::Forfeit { what: Forfeit::Stored });
+    let other = At { offset: 3, chain: "other".to_owned() };
+    let goes = |script: Script| {
+        let script = script.client(1, What::Receive(seen(other.clone(), "x"))).write(2, "c", 3).write(2, "d", 4);
+        script.receive(2, 3, "c").receive(2, 4, "d")
+    };
+    let silent = goes(over()).receive(1, 4, "d").end(&["a", "b", "c", "d"]);
+    assert_eq!(silent.gaps, 1, "{:?}", silent.violations);
+    let told = goes(over()).client(1, What::Reset { reason: "diverged".to_owned(), from: 2 });
+    let report = told.receive(1, 3, "c").receive(1, 4, "d").end(&["a", "b", "c", "d"]);
+    assert!(report.is_clean(), "{:?}", report.violations);
+}
+
+#[test]
 fn a_socketio_client_jumps_only_where_its_log_is_gone() {
     let forfeited = || with_socketio().run(What::Forfeit { what: Forfeit::Everything });
     // It was in the log that is there: it must have gone on from there.

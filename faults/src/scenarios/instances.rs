@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
 use super::{Proof, Scenario};
-use crate::history::Forfeit;
+use crate::history::{Forfeit, What};
 use crate::plan::Plan;
 use crate::proxy::{Flow, Rule, Which};
 use crate::world::{Broken, World};
@@ -88,7 +88,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 fn killed(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
-        while world.goes_on() {
+        while world.lasts(|what| matches!(what, What::Recovered)) {
             let instance = world.busiest();
             world.kill_instance(instance).await?;
             world.pause(1_000, 2_500).await;
@@ -116,8 +116,8 @@ fn lost(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
 
 fn terminated(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
-        while world.goes_on() {
-            let instance = world.pick();
+        while world.lasts(|what| matches!(what, What::Recovered)) {
+            let instance = world.busiest();
             world.drain_instance(instance, false).await?;
             world.pause(200, 1_000).await;
         }
@@ -156,7 +156,7 @@ fn frozen(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
 
 fn half_open(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
-        while world.goes_on() {
+        while world.lasts(|what| matches!(what, What::Recovered)) {
             let instance = world.busiest();
             world.fault("half-open sockets");
             // Those that are there; new ones get through.

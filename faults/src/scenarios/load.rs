@@ -7,6 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::sleep;
 
 use super::{Proof, Scenario};
+use crate::history::What;
 use crate::plan::Plan;
 use crate::racer::Racer;
 use crate::world::{Broken, World};
@@ -58,7 +59,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             settings: vec![("LIMITS__OUTBOX_BYTES", "262144"), ("LIMITS__TEXT_CHARS", "16000")],
             ..Plan::default()
         },
-        course: nothing,
+        course: dozing,
         proof: &[Proof::Seen("close 4008", 1), Proof::Seen("resume", 1)],
     },
     Scenario {
@@ -101,6 +102,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 fn nothing(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         sleep(world.remaining()).await;
+        Ok(())
+    }
+    .boxed_local()
+}
+
+fn dozing(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
+    async {
+        while world.lasts(|what| matches!(what, What::Close { code: 4008 })) {
+            world.pause(100, 100).await;
+        }
         Ok(())
     }
     .boxed_local()

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{ANSWER_MS, Proof, Scenario};
 use crate::history::{Forfeit, What};
 use crate::plan::Plan;
-use crate::proxy::{Flow, Rule, Which};
+use crate::proxy::{Door, Flow, Rule, Which};
 use crate::world::{Broken, World};
 
 /// Between a primary's end and its replica's promotion.
@@ -61,7 +61,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         about: "the same with `local` durability and a replica that lags: the lost tail is announced",
         plan: || Plan { settings: vec![("STORE__DURABILITY", "local")], ..Plan::default() },
         course: lost_tail,
-        proof: &[Proof::Seen("ok stored", 50), Proof::Forfeits, Proof::RecoversWithin(3_000)],
+        proof: &[
+            Proof::Seen("ok stored", 50),
+            Proof::Seen("reset diverged", 1),
+            Proof::Forfeits,
+            Proof::RecoversWithin(3_000),
+        ],
     },
     Scenario {
         name: "split-brain",
@@ -72,10 +77,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "primary-demoted",
-        about: "the replica is promoted and the primary follows it; nobody's connection ends",
-        plan: Plan::default,
+        about: "the replica is promoted and the primary follows it; nobody's connection ends, and nobody waits for replicas",
+        plan: || Plan { settings: vec![("STORE__DURABILITY", "local")], ..Plan::default() },
         course: demoted,
-        proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
+        proof: &[Proof::Seen("ok stored", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
     },
     Scenario {
         name: "primary-abandoned",
@@ -182,22 +187,38 @@ fn failover(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
 }
 
 fn lagging(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
-    lag_then_fail_over(world, true).boxed_local()
+    async {
+        while world.goes_on() {
+            world.pause(500, 1_000).await;
+            world.pair()?.link.set(Which::All, Rule::both(Flow::Stall));
+            world.pause(1_000, 2_000).await;
+            fail_over(world, true).await?;
+            world.pause(1_500, 2_500).await;
+        }
+        Ok(())
+    }
+    .boxed_local()
 }
 
 fn lost_tail(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
-    lag_then_fail_over(world, false).boxed_local()
-}
-
-async fn lag_then_fail_over(world: &mut World, replicated: bool) -> Result<(), Broken> {
-    while world.goes_on() {
-        world.pause(500, 1_000).await;
-        world.pair()?.link.set(Which::All, Rule::both(Flow::Stall));
-        world.pause(1_000, 2_000).await;
-        fail_over(world, replicated).await?;
-        world.pause(1_500, 2_500).await;
+    async {
+        while world.goes_on() {
+            world.pause(500, 1_000).await;
+            world.pair()?.link.set(Which::All, Rule::both(Flow::Stall));
+            world.pause(500, 1_000).await;
+            // Some have seen the tail, and come back when the new log is longer than the old one was.
+            let away = world.busiest();
+            world.instances.iter().for_each(|instance| instance.front.set_door(Door::Shut));
+            world.instances[away].front.cut(Which::All);
+            world.pause(100, 200).await;
+            fail_over(world, false).await?;
+            world.pause(2_500, 3_500).await;
+            world.instances.iter().for_each(|instance| instance.front.set_door(Door::Open));
+            world.pause(1_500, 2_500).await;
+        }
+        Ok(())
     }
-    Ok(())
+    .boxed_local()
 }
 
 fn split_brain(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
