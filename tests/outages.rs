@@ -12,10 +12,14 @@ use std::time::Duration;
 
 use confab::domain::{Body, Draft, Key, Limits, Millis, Position, RoomId, Text, User, UserId, UserName};
 use confab::protocol::{Code, Refused};
-use confab::rooms::{Answer, Dialect, JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken};
+use confab::rooms::{
+    Answer, Dialect, JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken, WAIT_MS, WAITING_WRITES,
+};
 use confab::store::memory::{Clock, Memory};
-use confab::store::{AppendError, Store, StoreError};
+use confab::store::{AppendError, FEED_CAPACITY, Feed, Pending, Refusal, Store, StoreError, Stored};
 use faulty::{Faulty, RETRY_MS, Spoil};
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -40,8 +44,21 @@ struct World {
 
 impl World {
     fn new(seed: u64, spoil: Spoil) -> Self {
+        let (world, feed) = Self::standing_still(seed, spoil, Limits::default().history_entries);
+        world.deliver(feed);
+        world
+    }
+
+    /// One that delivers nothing yet.
+    fn standing_still(seed: u64, spoil: Spoil, history_entries: u64) -> (Self, Feed) {
         let history_bytes = 8 << 20;
-        let limits = Limits { sends_per_second: 1_000, send_burst: 10_000, history_bytes, ..Limits::default() };
+        let limits = Limits {
+            sends_per_second: 1_000,
+            send_burst: 100_000,
+            history_entries,
+            history_bytes,
+            ..Limits::default()
+        };
         let limits = Arc::new(limits);
         let clock = Arc::new(PausedClock(Instant::now()));
         let memory = Memory::new(Arc::clone(&limits), 64 * 1024 * 1024, clock);
@@ -63,8 +80,11 @@ impl World {
             metrics: Arc::default(),
         };
         let rooms = Rooms::new(Arc::clone(&faulty) as Arc<dyn Store>, settings);
-        tokio::spawn(Arc::clone(&rooms).run(feed));
-        Self { faulty, rooms, other }
+        (Self { faulty, rooms, other }, feed)
+    }
+
+    fn deliver(&self, feed: Feed) {
+        tokio::spawn(Arc::clone(&self.rooms).run(feed));
     }
 
     fn connect(&self, number: u64) -> Client {
@@ -370,4 +390,66 @@ async fn who_comes_while_somebody_still_reads_what_they_missed_is_announced_to_t
     comes.read_until("all of it comes", |client| client.last() == 14 && client.came == ["eve"]).await;
     joining.await.expect("the join ends").expect("the store is there");
     comes.assert_complete(14);
+}
+
+/// More than the feed holds, fewer than may wait, each with the offset it must get.
+const FLOOD: u64 = FEED_CAPACITY as u64 + 500;
+
+/// All in one go: nobody else, the delivery included, has a turn in between.
+fn write_at_once(world: &World, in_room: &str, writes: u64) -> Vec<Pending<Stored, AppendError>> {
+    (1..=writes).map(|number| world.rooms.write(&room(in_room), draft(&format!("key-{number}")))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_wait_for_the_delivery_of_those_before_them_and_keep_their_order() {
+    // What a full feed drops would be more than the log remembers.
+    let (world, feed) = World::standing_still(10, Spoil::default(), 100);
+    world.deliver(feed);
+    let mut client = world.connect(1);
+    world.join(&client, &room("r")).await.unwrap();
+    let stored = join_all(write_at_once(&world, "r", FLOOD));
+    let reading = client.read_until("all of it arrives live", |client| client.last() == FLOOD);
+    // A `reset`, which what was dropped would end in, is an unexpected event for the client.
+    let (stored, ()) = tokio::join!(stored, reading);
+    let offsets: Vec<_> = stored.into_iter().map(|stored| stored.unwrap().position.offset).collect();
+    assert_eq!(offsets, (1..=FLOOD).collect::<Vec<_>>(), "the order of the calls");
+    client.assert_complete(FLOOD);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_which_nothing_comes_back_wait_for_nothing() {
+    let world = World::new(11, Spoil { lose: 1.0, ..Spoil::default() });
+    let client = world.connect(1);
+    world.join(&client, &room("lost")).await.unwrap();
+    for in_room in ["lost", "nobody-is-here"] {
+        for stored in join_all(write_at_once(&world, in_room, 10_000)).await {
+            stored.unwrap();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_that_would_wait_among_too_many_or_for_too_long_are_refused_and_not_stored() {
+    let (world, feed) = World::standing_still(12, Spoil::default(), 100);
+    let began = Instant::now();
+    let mut waiting = write_at_once(&world, "r", 2 * WAITING_WRITES as u64);
+    let stored_at_once: Vec<_> = waiting.iter_mut().map_while(FutureExt::now_or_never).collect();
+    assert!(stored_at_once.iter().all(Result::is_ok), "until the first that waits");
+    let refusals = |write: &Result<Stored, AppendError>| {
+        matches!(write, Err(AppendError::Refused(Refusal::Overloaded { retry_ms: 1.. })))
+    };
+    let too_many: Vec<_> =
+        waiting[stored_at_once.len() + WAITING_WRITES..].iter_mut().map(FutureExt::now_or_never).collect();
+    assert!(
+        !too_many.is_empty() && too_many.iter().flatten().filter(|write| refusals(write)).count() == too_many.len()
+    );
+
+    sleep(Duration::from_millis(WAIT_MS + 1)).await;
+    world.deliver(feed);
+    let too_long = join_all(waiting.drain(stored_at_once.len()..).take(WAITING_WRITES)).await;
+    assert!(too_long.iter().all(refusals));
+    assert!(began.elapsed() < Duration::from_millis(2 * WAIT_MS), "answered as soon as delivery goes on");
+    let top = world.other.check(vec![room("r")]).await.unwrap()[0].position.offset;
+    assert_eq!(top, stored_at_once.len() as u64);
+    world.rooms.write(&room("r"), draft("key-afterwards")).await.unwrap();
 }

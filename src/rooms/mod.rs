@@ -1,8 +1,8 @@
 //! Which clients of this instance are in which room, and how entries reach them.
 //!
-//! It owns the subscriptions of this instance, the place of every client in every room, the merged presence, and the
-//! healing of gaps: publications come at most once, entries leave exactly in order. It may use the store and the words
-//! of the protocol; it knows no socket, only mailboxes.
+//! It owns the subscriptions of this instance, the place of every client in every room, the merged presence, the gate
+//! of its writes, and the healing of gaps: publications come at most once, entries leave exactly in order. It may use the
+//! store and the words of the protocol; it knows no socket, only mailboxes.
 //!
 //! A client is a position in a log. It is live exactly when its position is the room's: every way in (join, resume,
 //! healing) reads from a position until that holds, under the room's lock, and so there is one merge only
@@ -10,6 +10,7 @@
 
 mod agenda;
 mod continuity;
+mod gate;
 mod join;
 mod mailbox;
 mod push;
@@ -19,15 +20,14 @@ pub mod tail;
 mod traces;
 
 use std::collections::{HashMap, HashSet};
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, try_join};
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::clock::{micros_between, unix_ms};
@@ -42,13 +42,14 @@ use crate::store::{
     Publication, RecordId, Reset, Store, StoreError, Stored,
 };
 use agenda::{Agenda, Duty};
+use gate::Gate;
 use room::{Healing, Phase, PresenceDue, PresenceRules, Room, State};
 use tail::Doubt;
 
+pub use gate::{WAIT_MS, WAITING_WRITES};
 pub use mailbox::{Dialect, Live, Mailbox, Note, Taken};
 
-/// Publications that are taken out of the feed at a time: more than the senders of an instance add while everybody has one
-/// turn, or the feed would fill up although everybody keeps pace.
+/// Publications that are taken out of the feed at a time: more than the gate lets this instance add meanwhile.
 const FEED_BATCH: usize = 4 * 1024;
 
 /// A room in doubt is read at most this often.
@@ -159,6 +160,7 @@ pub struct Rooms {
     rooms: Mutex<HashMap<RoomId, Arc<Room>>>,
     sockets: Mutex<Sockets>,
     agenda: Agenda,
+    gate: Arc<Gate>,
     reachable: AtomicBool,
     /// The store is away, and so long of it isn't counted yet.
     away_since: Mutex<Option<Instant>>,
@@ -178,6 +180,7 @@ impl Rooms {
     pub fn new(store: Arc<dyn Store>, settings: RoomSettings) -> Arc<Self> {
         let reachable = AtomicBool::new(store.health().reachable);
         Arc::new(Self {
+            gate: Gate::new(Arc::clone(&store)),
             store,
             settings,
             started: Instant::now(),
@@ -209,9 +212,8 @@ impl Rooms {
                     if received == 0 {
                         return;
                     }
-                    // Whoever else can run now may have more for the same rooms: one pass then serves all of it. Where
-                    // nobody can, this returns at once.
-                    give_way().await;
+                    // Whoever else can run now may have more for the same rooms: one pass then serves all of it.
+                    yield_now().await;
                     while batch.len() < FEED_BATCH && let Ok(publication) = feed.try_recv() {
                         batch.push(publication);
                     }
@@ -219,9 +221,11 @@ impl Rooms {
                 }
                 () = duty => self.do_due(),
                 () = self.agenda.earlier() => {}
+                () = self.gate.nudged() => {}
                 _ = check.tick() => self.check_all(),
                 _ = lease.tick() => self.renew_lease(),
             }
+            self.gate.open(&feed, self.now());
         }
     }
 
@@ -274,12 +278,15 @@ impl Rooms {
         }
     }
 
-    /// Appends; see [`Store::append`]. A draft that stands in a trace is sampled: the append is a span of it.
+    /// Appends, see [`Store::append`], in the order of the calls. While this instance's own delivery is behind the write
+    /// waits, for a bounded time and among a bounded number; beyond that it is refused with
+    /// [`Refusal::Overloaded`](crate::store::Refusal::Overloaded). A draft that stands in a trace is sampled: the append,
+    /// its wait included, is a span of it.
     pub fn write(&self, room: &RoomId, mut draft: Draft) -> Pending<Stored, AppendError> {
-        let Some(trace) = draft.trace else { return self.store.append(room, draft) };
+        let Some(trace) = draft.trace else { return self.gate.append(room, draft, self.now()) };
         let mut span = Span::below(Name::Append, trace);
         draft.trace = Some(span.trace());
-        let appending = self.store.append(room, draft);
+        let appending = self.gate.append(room, draft, self.now());
         let ended = move |result: Result<Stored, AppendError>| {
             match &result {
                 Ok(stored) => span.word("confab.durability", stored.durability.as_str()),
@@ -883,21 +890,6 @@ fn refused_by_store(id: Option<CommandId>, error: StoreError) -> Refused {
         }
         StoreError::Corrupt => Refused::new(id, Code::Internal, "the room's data can't be read"),
     }
-}
-
-/// Lets everybody who can run now have one turn. Tokio's `yield_now` also waits for its I/O driver, which a busy worker
-/// comes to after dozens of turns only: senders that are answered meanwhile add thousands of publications.
-async fn give_way() {
-    let mut given = false;
-    poll_fn(|cx| {
-        if given {
-            return Poll::Ready(());
-        }
-        given = true;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 fn every(interval_ms: Millis) -> tokio::time::Interval {
