@@ -6,10 +6,10 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local meta = redis.call('GET', KEYS[1])
-if meta and #meta ~= 72 then
+if meta and #meta ~= 62 then
     return redis.error_reply('CORRUPT ' .. KEYS[1])
 end
-if meta and now - select(3, struct.unpack('>I8c16I8', meta)) >= tonumber(ARGV[1]) then
+if meta and now - select(3, struct.unpack('>I6c16I6', meta)) >= tonumber(ARGV[1]) then
     -- The log has ended, and its marks with it.
     redis.call('UNLINK', KEYS[2])
 end

@@ -61,7 +61,7 @@ pub use start::StartError;
 const CHAIN_DIGITS: usize = 16;
 
 /// Bytes of a room's packed meta.
-const META_BYTES: usize = 72;
+const META_BYTES: usize = 62;
 
 /// One instance's connection to Redis.
 pub struct Redis {
@@ -498,21 +498,21 @@ impl Redis {
 /// Reads the answer of the script that appends.
 fn appended(value: &Value, durability: Durability) -> Result<Stored, AppendError> {
     let read = || {
-        let (kind, rest) = std::str::from_utf8(bytes(value)?).ok()?.split_at_checked(1)?;
-        let stored = |duplicate| {
-            let (chain, numbers) = rest.split_at_checked(CHAIN_DIGITS)?;
+        let answer = std::str::from_utf8(bytes(value)?).ok()?;
+        let (kind, rest) = answer.split_at_checked(1)?;
+        let stored = |record: &str, duplicate| {
+            let (chain, numbers) = record.split_at_checked(CHAIN_DIGITS)?;
             let (offset, at) = numbers.split_once('\n')?;
             let position = Position { offset: offset.parse().ok()?, chain: Chain::parse(chain)? };
             Some(Stored { position, at: at.parse().ok()?, durability, duplicate })
         };
         Some(match kind {
-            "S" => Ok(stored(false)?),
-            "D" => Ok(stored(true)?),
-            "C" => Err(Refusal::KeyConflict { position: stored(true)?.position }),
+            "D" => Ok(stored(rest, true)?),
+            "C" => Err(Refusal::KeyConflict { position: stored(rest, true)?.position }),
             "R" => Err(Refusal::RateLimited { retry_ms: rest.parse().ok()? }),
             "N" => Err(Refusal::NotFound),
             "F" => Err(Refusal::Forbidden),
-            _ => return None,
+            _ => Ok(stored(answer, false)?),
         })
     };
     read().ok_or(AppendError::Unknown(StoreError::Corrupt))?.map_err(AppendError::from)
@@ -578,9 +578,9 @@ impl Meta {
             return Some(None);
         }
         let packed: &[u8; META_BYTES] = bytes(value)?.try_into().ok()?;
-        let number = |at: usize| packed[at..at + 8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-        let (offset, at) = (number(0), number(24));
-        let chain = Chain::parse(std::str::from_utf8(&packed[8..24]).ok()?)?;
+        let number = |at: usize| packed[at..at + 6].iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        let (offset, at) = (number(0), number(22));
+        let chain = Chain::parse(std::str::from_utf8(&packed[6..22]).ok()?)?;
         Some(Some(Self { top: Position { offset, chain }, at }))
     }
 

@@ -28,10 +28,10 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local meta = call('GET', KEYS[1])
 local top, top_chain, withdrawn = 0, '', 0
 if meta then
-    if #meta ~= 72 then
+    if #meta ~= 62 then
         return redis.error_reply('CORRUPT ' .. KEYS[1])
     end
-    local offset, chain, at, _, _, states = struct.unpack('>I8c16I8I8I8I8I8I8', meta)
+    local offset, chain, at, _, _, _, states = struct.unpack('>I6c16I6I6I6I6I4', meta)
     if now - at < tonumber(ARGV[1]) then
         top, top_chain, withdrawn = offset, chain, states
     end

@@ -6,9 +6,9 @@ use sha1::{Digest as _, Sha1};
 
 use crate::domain::Limits;
 
-const MICROS_PER_SECOND: f64 = 1_000_000.0;
+const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// A trim begins when a log has so many entries too many, or half of its limit.
+/// A trim by count takes so many entries, or half of the limit.
 const TRIM_ENTRIES: u64 = 64;
 
 /// Or this part of its bytes too many.
@@ -52,17 +52,19 @@ pub struct Scripts {
 impl Scripts {
     /// With the limits in front of the script that is called most: they stay the same, and arguments cost.
     pub fn new(limits: &Limits) -> Self {
-        let interval_us = MICROS_PER_SECOND / limits.sends_per_second.max(1) as f64;
+        let interval_us = MICROS_PER_SECOND / limits.sends_per_second.max(1);
         let (idle_ms, entries, bytes) = (limits.history_idle_ms, limits.history_entries, limits.history_bytes);
+        let lazily = TRIM_ENTRIES.min(entries / 2);
         let append = format!(
             "local WINDOW, IDLE, LIVE = {}, {idle_ms}, {}\n\
              local INTERVAL, BURST = {interval_us}, {}\n\
-             local MOST, MOST_BYTES, TRIM_AT, TRIM_AT_BYTES = {entries}, {bytes}, {}, {}\n{}",
+             local MOST, MOST_BYTES, TRIM_AT, TRIM_AT_BYTES, STEP = {entries}, {bytes}, {}, {}, {}\n{}",
             limits.key_window_ms,
             idle_ms + idle_ms / 4 + 1_000,
-            interval_us * limits.send_burst.max(1) as f64,
-            entries + TRIM_ENTRIES.min(entries / 2),
+            interval_us * limits.send_burst.max(1),
+            entries + lazily,
             bytes + bytes / TRIM_BYTES_SHARE,
+            lazily.max(1),
             include_str!("append.lua"),
         );
         Self {
