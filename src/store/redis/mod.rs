@@ -131,7 +131,7 @@ impl Redis {
         let acknowledging = Arc::new(Acknowledging::new(options.durability));
         let dialer = Arc::new(Dialer::new(options, lane::LANES)?);
         let present = Present::new();
-        start::wait_for(&dialer, &names, &scripts, &acknowledging, present.instance()).await?;
+        start::wait_for(&dialer, &names.probe(present.instance()), &scripts, &limits, &acknowledging).await?;
         let guest_key = match proposed_key {
             Some(proposal) => Some(start::share_key(&dialer, &names, proposal).await?),
             None => None,
@@ -256,10 +256,29 @@ impl Redis {
     }
 
     fn read_call(&self, room: &RoomNames) -> Cmd {
-        let mut call = self.scripts.read.call(3);
-        call.arg(room.meta()).arg(room.log()).arg(room.side()).arg(self.limits.history_idle_ms);
-        call
+        read_call(&self.scripts, room, &self.limits)
     }
+}
+
+/// The call that appends a draft.
+fn append_call(scripts: &Scripts, room: &RoomNames, draft: &Draft) -> Cmd {
+    let packed = record::pack(draft);
+    let start = Chain::from_bits(rand::random());
+    let mut call = scripts.append.call(5);
+    call.arg(room.meta()).arg(room.log()).arg(room.side()).arg(room.even_keys()).arg(room.odd_keys());
+    call.arg(&start.hex()).arg(packed.digest.as_str()).arg(packed.content).arg(packed.text);
+    call.arg(&record::key_field(&draft.user.id, &draft.key)).arg(record::rate_field(&draft.user.id));
+    if let Some(target) = packed.target {
+        call.arg(packed.kind.to_string()).arg(target);
+    }
+    call
+}
+
+/// The call that reads, without what it is to read.
+fn read_call(scripts: &Scripts, room: &RoomNames, limits: &Limits) -> Cmd {
+    let mut call = scripts.read.call(3);
+    call.arg(room.meta()).arg(room.log()).arg(room.side()).arg(limits.history_idle_ms);
+    call
 }
 
 impl Drop for Redis {
@@ -283,23 +302,14 @@ impl Store for Redis {
             return std::future::ready(Err(away.into())).boxed();
         }
         let names = self.names.room(room);
-        let traced = draft.trace.map(|trace| Traced::now(&draft, trace));
-        let packed = record::pack(&draft);
-        let start = Chain::from_bits(rand::random());
-        let mut call = self.scripts.append.call(5);
-        call.arg(names.meta()).arg(names.log()).arg(names.side()).arg(names.even_keys()).arg(names.odd_keys());
-        call.arg(&start.hex()).arg(packed.digest.as_str()).arg(packed.content).arg(packed.text);
-        call.arg(&record::key_field(&draft.user.id, &draft.key)).arg(record::rate_field(&draft.user.id));
-        if let Some(target) = packed.target {
-            call.arg(packed.kind.to_string()).arg(target);
-        }
-        if let Some(traced) = traced {
+        if let Some(traced) = draft.trace.map(|trace| Traced::now(&draft, trace)) {
             let announcement = record::announcement(&Announcement::Traced(traced));
             let mut publish = redis::cmd("PUBLISH");
             publish.arg(names.channel()).arg(announcement);
             // On the same lane, so before the entry. Where the lane is full, the append is refused too.
             let _ = self.lanes.tell(room, publish);
         }
+        let call = append_call(&self.scripts, &names, &draft);
         let answering = match self.lanes.call_traced(room, call, true, draft.trace) {
             Ok(answering) => answering,
             Err(StoreError::Overloaded { retry_ms }) => {

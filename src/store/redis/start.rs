@@ -3,20 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{Pipeline, PushInfo, PushKind, Value};
+use redis::aio::ConnectionLike;
+use redis::{Pipeline, PushInfo, PushKind, RedisError, Value};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::dial::{DialError, Dialer, SharedDialer};
 use super::durability::Acknowledging;
 use super::fault::Fault;
-use super::keys::Names;
+use super::keys::{Names, RoomNames};
 use super::options::DurabilitySetting;
 use super::pulse::replication;
+use super::record;
 use super::scripts::Scripts;
+use super::{append_call, appended, read, read_call};
+use crate::domain::{Body, Draft, Entry, Key, Limits, Text, User, UserId, UserName};
+use crate::store::Durability;
 
 /// Between two attempts.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// How long what a proof wrote may stay, where it ended half-way.
+const PROBE_LIVES: Duration = Duration::from_secs(10);
 
 /// Between two lines that say that Redis isn't there.
 const SAY_EVERY: Duration = Duration::from_secs(5);
@@ -45,18 +53,18 @@ pub async fn share_key(dialer: &SharedDialer, names: &Names, proposal: &str) -> 
     key.ok_or_else(|| StartError("the key for guest tokens can't be read back".to_owned()))
 }
 
-/// Waits until Redis answers, and proves the path.
+/// Waits until Redis answers, and proves the path in a room that no user has.
 pub async fn wait_for(
     dialer: &SharedDialer,
-    names: &Names,
+    room: &RoomNames,
     scripts: &Arc<Scripts>,
+    limits: &Limits,
     acknowledging: &Acknowledging,
-    instance: &str,
 ) -> Result<(), StartError> {
     let deadline = Instant::now() + dialer.options().startup_timeout;
     let mut said: Option<Instant> = None;
     loop {
-        let problem = match prove(dialer, names, scripts, acknowledging, instance).await {
+        let problem = match prove(dialer, room, scripts, limits, acknowledging).await {
             Ok(()) => return Ok(()),
             Err(problem) => problem,
         };
@@ -104,13 +112,20 @@ fn explain(dialer: &Dialer, error: &DialError) -> String {
     if hint.is_empty() { said } else { format!("{said}: {hint}") }
 }
 
-/// Writes with the script, hears of it on the channel, and reads it back.
+/// A message that nobody sees.
+fn probe() -> Option<Draft> {
+    let user = User { id: UserId::parse("probe").ok()?, name: UserName::parse("probe", record::LONGEST_NAME).ok()? };
+    let body = Body::Message { text: Text::Kept("probe".into()), reply_to: None };
+    Some(Draft { user, key: Key::parse("probe").ok()?, body, trace: None })
+}
+
+/// Appends a message with the script, hears it on the channel, and reads it with the script, as for any room.
 async fn prove(
     dialer: &SharedDialer,
-    names: &Names,
+    room: &RoomNames,
     scripts: &Arc<Scripts>,
+    limits: &Limits,
     acknowledging: &Acknowledging,
-    instance: &str,
 ) -> Result<(), String> {
     let failed = |error: redis::RedisError| explain(dialer, &DialError::Redis(error));
     let mut connection = dialer.checkout().await.map_err(|error| explain(dialer, &error))?;
@@ -120,12 +135,11 @@ async fn prove(
         return Err("this is a replica; store.url must name the primary's endpoint".to_owned());
     }
     acknowledging.saw(seen, true, Instant::now());
-    let room = names.probe(instance);
     let (heard, mut hearing) = mpsc::channel(1);
     let pushed = move |push: PushInfo| {
-        if push.kind == PushKind::Message {
+        if let (PushKind::Message, Some(Value::BulkString(published))) = (push.kind, push.data.last()) {
             // One is enough.
-            let _ = heard.try_send(());
+            let _ = heard.try_send(record::entry(published));
         }
         Ok(())
     };
@@ -139,17 +153,14 @@ async fn prove(
         Err(DialError::Redis(error)) if error.code().is_some() => None,
         Err(error) => return Err(explain(dialer, &error)),
     };
-    let mut write = Pipeline::new();
-    write.cmd("SET").arg(room.meta()).arg(instance).arg("PX").arg(10_000);
-    write.cmd("PUBLISH").arg(&channel).arg("probe");
-    write.cmd("GET").arg(room.meta());
-    write.cmd("UNLINK").arg(room.meta());
-    let answers: Vec<Value> = write.query_async(&mut *connection).await.map_err(failed)?;
-    if answers.get(2) != Some(&Value::BulkString(instance.as_bytes().to_vec())) {
-        return Err("what was written can't be read back".to_owned());
-    }
-    if line.is_some() && timeout(dialer.options().response_timeout, hearing.recv()).await.is_err() {
-        return Err("what was published doesn't arrive".to_owned());
+    let written = write(&mut *connection, room, scripts, limits).await.map_err(failed)?;
+    let written = written.ok_or("what was written can't be read back")?;
+    if line.is_some() {
+        match timeout(dialer.options().response_timeout, hearing.recv()).await {
+            Ok(Some(Some(published))) if published == written => {}
+            Ok(Some(_)) => return Err("something else is published on the channel".to_owned()),
+            Ok(None) | Err(_) => return Err("what was published doesn't arrive".to_owned()),
+        }
     }
     let setting = dialer.options().durability;
     if setting != DurabilitySetting::Local {
@@ -167,4 +178,31 @@ async fn prove(
         "connected to Redis"
     );
     Ok(())
+}
+
+/// Appends the probe to an empty room, and gives it as it was read; `None` where that isn't the same.
+async fn write(
+    connection: &mut impl ConnectionLike,
+    room: &RoomNames,
+    scripts: &Scripts,
+    limits: &Limits,
+) -> Result<Option<Entry>, RedisError> {
+    let Some(draft) = probe() else { return Ok(None) };
+    let keys = [room.meta(), room.log(), room.even_keys(), room.odd_keys()];
+    let mut newest = read_call(scripts, room, limits);
+    newest.arg("before").arg("").arg("").arg(1).arg(limits.history_bytes).arg(0).arg(0);
+    let mut pipeline = Pipeline::new();
+    // What an attempt left that ended half-way, its key above all.
+    pipeline.cmd("UNLINK").arg(&keys).ignore();
+    pipeline.add_command(append_call(scripts, room, &draft));
+    for key in &keys {
+        pipeline.cmd("PEXPIRE").arg(key).arg(PROBE_LIVES.as_millis() as u64).ignore();
+    }
+    pipeline.add_command(newest);
+    pipeline.cmd("UNLINK").arg(&keys).ignore();
+    let (stored, page): (Value, Value) = pipeline.query_async(connection).await?;
+    let Ok(stored) = appended(&stored, Durability::Stored) else { return Ok(None) };
+    let Some((_, mut page)) = read(vec![page]) else { return Ok(None) };
+    let entry = page.entries.pop().map(|entry| Entry::clone(&entry));
+    Ok(entry.filter(|entry| entry.chain == stored.position.chain && entry.body == draft.body))
 }
