@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::time::{Duration, Instant};
 
@@ -199,8 +200,8 @@ impl<'a> Client<'a> {
             let room = number % options.rooms;
             let sender = (number < self.senders.len()).then_some(number);
             let stalls = room == 0 && number >= options.sockets - options.stalled * options.rooms;
-            let mut socket =
-                Socket::connect(options.addr, number, room, sender, stalls).map_err(io_error("a connection"))?;
+            let addr = self.addr(number);
+            let mut socket = Socket::connect(addr, number, room, sender, stalls).map_err(io_error("a connection"))?;
             self.poll
                 .registry()
                 .register(&mut socket.stream, Token(number), Interest::READABLE | Interest::WRITABLE)
@@ -208,6 +209,12 @@ impl<'a> Client<'a> {
             self.sockets.push(socket);
         }
         Ok(())
+    }
+
+    /// Where a socket goes: the members of a room in turn to each of the servers.
+    fn addr(&self, number: usize) -> SocketAddr {
+        let Options { addrs, rooms, .. } = self.options;
+        addrs[number / rooms % addrs.len()]
     }
 
     /// Changes what the senders do.
@@ -328,13 +335,14 @@ impl<'a> Client<'a> {
     }
 
     fn on_event(&mut self, index: usize, readable: bool, writable: bool, closing: bool) -> Result<(), Ended> {
+        let addr = self.addr(index);
         let socket = &mut self.sockets[index];
         if writable {
             if socket.stage == Stage::Connecting {
                 if let Some(error) = socket.stream.take_error()? {
                     return Err(error.into());
                 }
-                socket.queue(&handshake::request(&self.options.addr.to_string(), &self.options.path));
+                socket.queue(&handshake::request(&addr.to_string(), &self.options.path));
                 socket.stage = Stage::Upgrading;
             }
             socket.flush()?;

@@ -39,9 +39,9 @@ struct FloorArgs {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// The server.
-    #[arg(long)]
-    addr: SocketAddr,
+    /// The server; several times: instances that share their rooms, whose members are spread over them in turn.
+    #[arg(long, required = true)]
+    addr: Vec<SocketAddr>,
     /// What the sockets speak. Of Socket.IO's rooms no history may be there, and the server's `socketio.resume` has to be
     /// on: its positions show what is lost.
     #[arg(long, value_enum, default_value_t = Protocol::Native)]
@@ -49,9 +49,9 @@ struct RunArgs {
     /// Path of its WebSocket [default: /ws, or Socket.IO's].
     #[arg(long)]
     path: Option<String>,
-    /// Process number of the server: its processor time and memory are measured.
+    /// Process number of the server: its processor time and memory are measured; several times: the sum.
     #[arg(long)]
-    pid: Option<i32>,
+    pid: Vec<i32>,
     /// Sockets, over all rooms.
     #[arg(long, default_value_t = 100)]
     sockets: usize,
@@ -125,10 +125,10 @@ fn load(args: RunArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Protocol::Socketio => socketio::PATH,
     };
     let report = run::run(&Options {
-        addr: args.addr,
+        addrs: args.addr,
         protocol: args.protocol,
         path: args.path.unwrap_or_else(|| path.to_owned()),
-        pid: args.pid,
+        pids: args.pid,
         sockets: args.sockets,
         rooms: args.rooms,
         room_prefix: args.room_prefix,

@@ -14,14 +14,14 @@ const OTHER_FILES: u64 = 64;
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The server.
-    pub addr: SocketAddr,
+    /// The server; several: instances that share their rooms, whose members are spread over them in turn.
+    pub addrs: Vec<SocketAddr>,
     /// What the sockets speak.
     pub protocol: Protocol,
     /// Path of its WebSocket.
     pub path: String,
-    /// Its process, if it is to be measured.
-    pub pid: Option<i32>,
+    /// Its processes, if they are to be measured: together.
+    pub pids: Vec<i32>,
     /// Sockets, over all rooms.
     pub sockets: usize,
     /// Rooms.
@@ -114,6 +114,9 @@ impl Options {
                 "{} sockets can't be spread evenly over {} rooms: give a multiple",
                 self.sockets, self.rooms
             ));
+        }
+        if self.addrs.is_empty() {
+            return wrong("a run needs the address of a server".to_owned());
         }
         let members = self.sockets / self.rooms;
         if self.senders + self.stalled > members || self.stalled >= members {

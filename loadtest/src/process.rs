@@ -36,6 +36,12 @@ impl Process {
         Self::new(Pid::this().as_raw())
     }
 
+    /// Its number.
+    #[must_use]
+    pub const fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// Processor time so far, user and system.
     ///
     /// # Errors

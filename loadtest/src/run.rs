@@ -24,7 +24,7 @@ const DRAIN_QUIET: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy)]
 struct Mark {
     at: Nanos,
-    server: Option<Duration>,
+    servers: Option<Nanos>,
     own: Duration,
     messages: u64,
     deliveries: u64,
@@ -38,16 +38,13 @@ struct Mark {
 /// The run came to no result.
 pub fn run(options: &Options) -> Result<Report, RunError> {
     options.check()?;
-    let server =
-        options.pid.map(|pid| Process::new(pid).map_err(|error| RunError::Process { pid, error })).transpose()?;
+    let servers = options
+        .pids
+        .iter()
+        .map(|&pid| Process::new(pid).map_err(|error| RunError::Process { pid, error }))
+        .collect::<Result<Vec<_>, _>>()?;
     let client = &mut Client::new(options)?;
-    let measure = |what: fn(&Process) -> io::Result<u64>| {
-        server
-            .as_ref()
-            .map(|process| what(process).map_err(|error| RunError::Process { pid: options.pid.unwrap_or(0), error }))
-            .transpose()
-    };
-    let cpu: fn(&Process) -> io::Result<u64> = |process| Ok(nanos(process.cpu()?));
+    let measure = |what: fn(&Process) -> io::Result<u64>| sum(&servers, what);
 
     let (cpu_before, rss_before) = (measure(cpu)?, measure(Process::rss_bytes)?);
     open_all(client)?;
@@ -66,7 +63,7 @@ pub fn run(options: &Options) -> Result<Report, RunError> {
     };
 
     fill(client)?;
-    let load = if options.duration.is_zero() { None } else { Some(load(client, server.as_ref())?) };
+    let load = if options.duration.is_zero() { None } else { Some(load(client, &servers)?) };
     drain(client)?;
     let stalled = release(client)?;
     Ok(Report {
@@ -143,7 +140,7 @@ fn fill(client: &mut Client<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-fn load(client: &mut Client<'_>, server: Option<&Process>) -> Result<Load, RunError> {
+fn load(client: &mut Client<'_>, servers: &[Process]) -> Result<Load, RunError> {
     let own = Process::own().map_err(|error| RunError::Process { pid: 0, error })?;
     client.stalling = true;
     let start = client.now();
@@ -152,9 +149,9 @@ fn load(client: &mut Client<'_>, server: Option<&Process>) -> Result<Load, RunEr
     client.tally.timed = from..to;
     client.begin(client.options.rate.map_or(Traffic::Closed, |rate| Traffic::Open(Schedule::new(rate, start, to))));
     turn_until(client, from)?;
-    let before = mark(client, server, &own)?;
+    let before = mark(client, servers, &own)?;
     turn_until(client, to)?;
-    let after = mark(client, server, &own)?;
+    let after = mark(client, servers, &own)?;
     // An open loop ends by itself: what was due is sent, however late.
     if client.options.rate.is_none() {
         client.begin(Traffic::Silence);
@@ -163,7 +160,8 @@ fn load(client: &mut Client<'_>, server: Option<&Process>) -> Result<Load, RunEr
 
     let (messages, deliveries) = (after.messages - before.messages, after.deliveries - before.deliveries);
     let elapsed = seconds(after.at - before.at);
-    let server_cpu = before.server.zip(after.server).map(|(before, after)| after.saturating_sub(before));
+    let server_cpu =
+        before.servers.zip(after.servers).map(|(before, after)| Duration::from_nanos(after.saturating_sub(before)));
     Ok(Load {
         seconds: elapsed,
         messages,
@@ -180,13 +178,25 @@ fn load(client: &mut Client<'_>, server: Option<&Process>) -> Result<Load, RunEr
     })
 }
 
-fn mark(client: &Client<'_>, server: Option<&Process>, own: &Process) -> Result<Mark, RunError> {
-    let pid = client.options.pid.unwrap_or(0);
-    let cpu = |process: &Process| process.cpu().map_err(|error| RunError::Process { pid, error });
+fn cpu(process: &Process) -> io::Result<u64> {
+    Ok(nanos(process.cpu()?))
+}
+
+/// Of all servers that are measured.
+fn sum(servers: &[Process], what: fn(&Process) -> io::Result<u64>) -> Result<Option<u64>, RunError> {
+    let mut sum = None;
+    for process in servers {
+        let found = what(process).map_err(|error| RunError::Process { pid: process.pid(), error })?;
+        sum = Some(sum.unwrap_or(0) + found);
+    }
+    Ok(sum)
+}
+
+fn mark(client: &Client<'_>, servers: &[Process], own: &Process) -> Result<Mark, RunError> {
     Ok(Mark {
         at: client.now(),
-        server: server.map(cpu).transpose()?,
-        own: cpu(own)?,
+        servers: sum(servers, cpu)?,
+        own: own.cpu().map_err(|error| RunError::Process { pid: 0, error })?,
         messages: client.tally.messages,
         deliveries: client.tally.deliveries,
         frames: client.tally.frames,
