@@ -379,10 +379,9 @@ impl<'a> Room<'a> {
                 report.forfeited += 1;
             } else {
                 report.wrong(Kind::Lost, || {
-                    format!(
-                        "{name}: {key} was acknowledged as {:?} at {:?} after {} ms",
-                        last.durability, last.at, last.ms
-                    )
+                    let Acknowledged { at, ms, durability, .. } = last;
+                    let place = at.map_or_else(String::new, |at| format!(" at {at:?}"));
+                    format!("{name}: {key} was acknowledged as {durability:?}{place} after {ms} ms")
                 });
             }
         }

@@ -162,6 +162,27 @@ async fn a_failover_loses_nothing_and_is_over_in_three_seconds() {
 }
 
 #[tokio::test]
+async fn a_primary_that_froze_gets_nothing_more_when_it_wakes() {
+    let (frozen, other) = (RedisServer::start().await, RedisServer::start().await);
+    let endpoint = Endpoint::to(frozen.port()).await;
+    let (store, _feed) = connect(options(endpoint.port())).await;
+    // Rooms enough for every lane.
+    for number in 0..16 {
+        write(&store, &format!("before-{number}"), "k").await;
+    }
+    frozen.signal("STOP");
+    endpoint.point_to(other.port());
+    // One lane notices; the others have nothing to do.
+    write_at_last(&store, "r", "k").await;
+    frozen.signal("CONT");
+    for number in 0..16 {
+        write_at_last(&store, &format!("after-{number}"), "k").await;
+    }
+    assert_eq!(frozen.cli(&["KEYS", "*after-*"]).await.trim(), "");
+    assert_eq!(other.cli(&["KEYS", "*after-*:meta"]).await.lines().count(), 16);
+}
+
+#[tokio::test]
 async fn a_replica_is_no_place_to_start() {
     let (_primary, replica) = pair().await;
     let options = Options { startup_timeout: Duration::from_millis(700), ..options(replica.port()) };

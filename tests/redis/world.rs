@@ -125,11 +125,12 @@ pub async fn until(what: &str, holds: impl AsyncFn() -> bool) {
     }
 }
 
-/// A name that stands for one server after another: connections go to the one of the moment, and all break when it
-/// changes.
+/// A name that stands for one server after another: connections go to the one of the moment. When it changes, all break or
+/// all stay where they are.
 pub struct Endpoint {
     port: u16,
-    target: watch::Sender<u16>,
+    /// The server's port, and how often all connections broke.
+    target: watch::Sender<(u16, u32)>,
     _serving: JoinSet<()>,
 }
 
@@ -137,18 +138,18 @@ impl Endpoint {
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let own = listener.local_addr().unwrap().port();
-        let (target, watched) = watch::channel(port);
+        let (target, watched) = watch::channel((port, 0));
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((mut near, _)) = listener.accept().await {
                 let mut watched = watched.clone();
                 connections.spawn(async move {
-                    let port = *watched.borrow_and_update();
+                    let (port, breaks) = *watched.borrow_and_update();
                     let Ok(mut far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
-                        _ = watched.changed() => {}
+                        _ = watched.wait_for(|(_, now)| *now != breaks) => {}
                     }
                 });
             }
@@ -161,6 +162,11 @@ impl Endpoint {
     }
 
     pub fn turn_to(&self, port: u16) {
-        self.target.send(port).unwrap();
+        self.target.send_modify(|target| *target = (port, target.1 + 1));
+    }
+
+    /// For those who dial from now on.
+    pub fn point_to(&self, port: u16) {
+        self.target.send_modify(|target| target.0 = port);
     }
 }
