@@ -137,8 +137,13 @@ def open_page(settings, _):
 
 def run_smoke(settings, _):
     runtime, status = running(settings)
+    instances = status["front"]["instances"]
     smoke.run(
-        status["port"], len(status["front"]["instances"]), replica=status["redis"]["replicates"], probe=runtime.probe
+        status["port"],
+        len(instances),
+        replica=status["redis"]["replicates"],
+        ops=[one["operations_port"] for one in instances if one["state"] == "ready" and one["operations_port"]],
+        probe=runtime.probe,
     )
 
 

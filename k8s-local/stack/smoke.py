@@ -153,11 +153,14 @@ def socketio(port, **_):
 
 
 def metrics(port, ops, **_):
-    """the operations port gives metrics"""
+    """every instance gives its metrics to those who operate it, and to nobody else"""
     if not ops:
-        raise Skipped("the stack's instances have no operations port")
-    status, _, body = get(ops, "/metrics")
-    expect(status == 200 and "confab" in body, f"/metrics answers {status}")
+        raise Skipped("the instances' operations ports are closed or out of reach here")
+    for own in ops:
+        status, _, body = get(own, "/metrics")
+        expect(status == 200 and "confab_" in body and body.endswith("# EOF\n"), f"/metrics answers {status}: {body[-80:]!r}")
+    status, _, _ = get(port, "/metrics")
+    expect(status == 404, f"/metrics answers {status} on the port of the chat")
 
 
 def probed(probe, **_):

@@ -194,8 +194,9 @@ impl Fleet {
         let revision = self.shared.revision.load(Ordering::Relaxed);
         let name = format!("instance-{number}");
         match self.spawn(&name, revision) {
-            Ok((child, address)) => {
-                let instance = Arc::new(Instance::new(name.clone(), address, child.id(), revision));
+            Ok((child, address, operations)) => {
+                let instance = Instance::new(name.clone(), address, child.id(), revision);
+                let instance = Arc::new(instance.with_operations(operations));
                 let (orders, ordered) = mpsc::channel(ORDERS);
                 self.orders().insert(name, orders.clone());
                 self.shared.pool.add(Arc::clone(&instance));
@@ -210,14 +211,20 @@ impl Fleet {
         }
     }
 
-    fn spawn(&self, name: &str, revision: u32) -> io::Result<(Child, SocketAddr)> {
+    /// The process, where it is to listen, and where for those who operate it: instances share loopback, so both are ports
+    /// that nobody has at the moment.
+    fn spawn(&self, name: &str, revision: u32) -> io::Result<(Child, SocketAddr, SocketAddr)> {
         let plan = &self.shared.plan;
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        // Both are held until both are known, so that they are two.
+        let free = [TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?];
+        let (address, operations) = (free[0].local_addr()?, free[1].local_addr()?);
+        drop(free);
         let log = OpenOptions::new().create(true).append(true).open(plan.logs.join(format!("{name}.log")))?;
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "--"])
             .args(&plan.command)
             .env("PORT", address.port().to_string())
+            .env("CONFAB__OPS__PORT", operations.port().to_string())
             .env("K_SERVICE", &plan.service)
             .env("K_CONFIGURATION", &plan.service)
             .env("K_REVISION", format!("{}-{revision:05}-local", plan.service))
@@ -226,7 +233,7 @@ impl Fleet {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()?;
-        Ok((child, address))
+        Ok((child, address, operations))
     }
 
     /// One instance, from its start to its end.

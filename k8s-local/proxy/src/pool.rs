@@ -52,6 +52,8 @@ pub struct Instance {
     pub name: String,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for those who operate it, where the proxy said so.
+    pub operations: Option<SocketAddr>,
     /// Its process, where the proxy owns it.
     pub pid: Option<u32>,
     /// The revision that it belongs to.
@@ -70,6 +72,7 @@ impl Instance {
         Self {
             name,
             address,
+            operations: None,
             pid,
             revision,
             gone: CancellationToken::new(),
@@ -77,6 +80,12 @@ impl Instance {
             in_flight: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
         }
+    }
+
+    /// The same, with a port for those who operate it.
+    #[must_use]
+    pub fn with_operations(self, address: SocketAddr) -> Self {
+        Self { operations: Some(address), ..self }
     }
 
     /// What it is good for.
@@ -95,7 +104,8 @@ impl Instance {
     #[must_use]
     pub fn described(&self) -> Value {
         json!({"name": self.name, "address": self.address.to_string(), "pid": self.pid, "revision": self.revision,
-               "state": self.state().name(), "requests": self.in_flight()})
+               "state": self.state().name(), "requests": self.in_flight(),
+               "operations_port": self.operations.map(|address| address.port())})
     }
 
     /// How long it has had none.
