@@ -597,9 +597,17 @@ impl Rooms {
                 Some(Publication::Interrupted | Publication::Reachable(_) | Publication::Durability(_)) | None => {}
             }
         }
-        let had = entries.iter().filter(|entry| state.tail.has(entry)).count();
-        if had > 0 {
-            self.settings.metrics.publications_duplicate.add((), had as u64);
+        // One that comes twice may do so in one batch.
+        let mut last = state.tail.position().offset;
+        let before = last;
+        let mut is_repeat = |entry: &&Arc<Entry>| {
+            let repeated = if entry.offset > before { entry.offset <= last } else { state.tail.has(entry) };
+            last = last.max(entry.offset);
+            repeated
+        };
+        let repeats = entries.iter().filter(|entry| is_repeat(entry)).count();
+        if repeats > 0 {
+            self.settings.metrics.publications_duplicate.add((), repeats as u64);
         }
         self.take_in(room, state, &entries);
     }

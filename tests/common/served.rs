@@ -110,7 +110,8 @@ impl Client {
     pub async fn say(&mut self, command: Value) -> Value {
         self.socket.send(Message::text(command.to_string())).await.unwrap();
         loop {
-            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await.unwrap().unwrap().unwrap();
+            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            let frame = frame.unwrap_or_else(|_| panic!("no reply to {command}")).unwrap().unwrap();
             let Message::Text(text) = frame else { continue };
             for object in text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
                 if object["id"] == command["id"] {

@@ -6,5 +6,6 @@ mod redis;
 #[path = "../common/served.rs"]
 mod served;
 
+mod moved;
 mod port;
 mod scrape;

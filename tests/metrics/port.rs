@@ -39,16 +39,21 @@ async fn nothing_that_a_client_sends_becomes_a_series_or_is_shown() {
     let before = instance.ask("GET", "/metrics", &[&bearer], "").await.body;
     let mut client = instance.served.sign_in().await;
     let planted = "planted-x7f3";
+    client.say(json!({"type": "hello", "id": 0, "name": format!("{planted} name")})).await;
+    let mut id = 0;
     for n in 0..50 {
-        let room = format!("{planted}-room-{n}\u{2028}\"}}");
-        client.say(json!({"type": "hello", "id": 1, "name": format!("{planted} name {n}")})).await;
-        client.say(json!({"type": "hello", "id": 1, "name": "x", "token": format!("{planted}.token.{n}")})).await;
-        client.say(json!({"type": "join", "id": 1, "room": format!("{planted} {n}")})).await;
-        client.say(json!({"type": "join", "id": 1, "room": room})).await;
-        let text = format!("{planted} text");
-        let send = json!({"type": "send", "id": 1, "room": format!("{planted} {n}"), "key": planted, "text": text});
-        client.say(send).await;
-        client.say(json!({"type": format!("{planted}-type-{n}"), "id": 1})).await;
+        let (good, bad) = (format!("{planted} {n}"), format!("{planted}-room-{n}\u{2028}\"}}"));
+        for mut command in [
+            json!({"type": "hello", "name": "x", "token": format!("{planted}.token.{n}")}),
+            json!({"type": "join", "room": good}),
+            json!({"type": "join", "room": bad}),
+            json!({"type": "send", "room": good, "key": planted, "text": format!("{planted} text")}),
+            json!({"type": format!("{planted}-type-{n}")}),
+        ] {
+            id += 1;
+            command["id"] = json!(id);
+            client.say(command).await;
+        }
     }
     let after = instance.ask("GET", &format!("/metrics?{planted}"), &[&bearer], "").await.body;
     let series = |text: &str| -> Vec<String> {
