@@ -541,7 +541,8 @@ impl<'a> Room<'a> {
         for (_, event) in &self.events {
             match (&event.what, event.client) {
                 (What::Fault { .. }, _) => whole = None,
-                (What::Heal, _) => whole = Some(event.at),
+                // Where nothing was broken, nothing is better from here on.
+                (What::Heal, _) => whole = whole.or(Some(event.at)),
                 (what, Some(client)) if is_back(what) || matches!(what, What::Close { .. }) => {
                     there.insert(client, event.at);
                 }

@@ -304,6 +304,9 @@ fn a_member_who_is_silently_behind_is_found_unless_something_was_broken() {
     };
     let written = || chat().write(1, "c", 3).receive(1, 3, "c");
     assert_eq!(late(written()).other, 1);
+    // That nothing is broken at the end explains nothing.
+    let healed = written().later(BEHIND_AT_MOST_MS + 1_000).run(What::Heal).receive(2, 3, "c");
+    assert_eq!(healed.end(&["a", "b", "c"]).other, 1);
     let broken = written().run(What::Fault { what: "cut".to_owned() }).later(BEHIND_AT_MOST_MS).run(What::Heal);
     let report = broken.later(2_000).receive(2, 3, "c").end(&["a", "b", "c"]);
     assert!(report.is_clean(), "{:?}", report.violations);
