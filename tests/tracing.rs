@@ -142,7 +142,10 @@ async fn spans_with(collector: &mut Collector, wanted: &[(&str, &str)]) -> Vec<R
 #[tokio::test]
 async fn a_message_is_one_trace_from_its_client_over_two_instances_to_the_other() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    /// All but the last two digits of a trace.
+    const TRACE_BEGINS: &str = "105445aa7843bc8bf206b120001000";
     const CLIENT: &str = "00f067aa0ba902b7";
+    const ATTEMPTS: u64 = 8;
     let primary = RedisServer::start().await;
     let _replica = RedisServer::replica_of(&primary).await;
     let url = primary.url();
@@ -163,12 +166,6 @@ async fn a_message_is_one_trace_from_its_client_over_two_instances_to_the_other(
         ada.say(&[send(id, "tea", "hi", traceparent)]).await;
         ada.until(|heard| heard["id"] == id).await;
     }
-    let traceparent = format!("00-{TRACE}-{CLIENT}-01");
-    ada.say(&[send(5, "tea", "hi", Some(&traceparent))]).await;
-    let sent = ada.until(|heard| heard["id"] == 5).await;
-    assert_eq!((&sent["type"], &sent["durability"]), (&json!("sent"), &json!("replicated")), "{sent}");
-    let pushed = bea.until(|heard| heard["key"] == "key 5").await;
-    assert!(pushed.get("traceparent").is_none(), "no client gets it: {pushed}");
     let wanted = [
         ("command", "here"),
         ("append", "here"),
@@ -182,8 +179,43 @@ async fn a_message_is_one_trace_from_its_client_over_two_instances_to_the_other(
         ("fan-out", "there"),
         ("socket write", "there"),
     ];
-    let all = spans_with(&mut collector, &wanted).await;
-    assert_eq!(all.len(), wanted.len(), "nothing else is recorded: {all:?}");
+    // On a machine that is busy a replica may not confirm in time; then connections are made again, and what is announced
+    // meanwhile isn't heard. So there are several attempts, each a trace of its own.
+    let mut all: Vec<Recorded> = Vec::new();
+    let traces: Vec<String> = (1..=ATTEMPTS).map(|attempt| format!("{TRACE_BEGINS}{attempt:02x}")).collect();
+    let is_whole = |all: &[Recorded], trace: &str| {
+        let there: BTreeSet<_> = all
+            .iter()
+            .filter(|one| hex(&one.span.trace_id) == trace)
+            .map(|one| (one.span.name.as_str(), one.instance.as_str()))
+            .collect();
+        wanted.iter().all(|span| there.contains(span))
+    };
+    let mut whole = None;
+    for (id, trace) in (5..).zip(&traces) {
+        ada.say(&[send(id, "tea", "hi", Some(&format!("00-{trace}-{CLIENT}-01")))]).await;
+        let answer = ada.until(|heard| heard["id"] == id).await;
+        if answer["durability"] != "replicated" {
+            continue;
+        }
+        let key = format!("key {id}");
+        let pushed = bea.until(|heard| heard["key"] == key.as_str()).await;
+        assert!(pushed.get("traceparent").is_none(), "no client gets it: {pushed}");
+        let came = collector.came_within(PATIENCE / 4, |export| {
+            all.extend(recorded(export));
+            is_whole(&all, trace)
+        });
+        if came.await {
+            whole = Some(trace);
+            break;
+        }
+    }
+    let trace = whole.unwrap_or_else(|| panic!("no attempt shows every span: {all:?}"));
+    for one in &all {
+        assert!(traces.contains(&hex(&one.span.trace_id)), "something is recorded that nobody asked for: {one:?}");
+    }
+    let all: Vec<_> = all.into_iter().filter(|one| hex(&one.span.trace_id) == *trace).collect();
+    assert_eq!(all.len(), wanted.len(), "nothing comes twice: {all:?}");
     let by_name: BTreeMap<_, _> =
         all.iter().map(|one| ((one.span.name.as_str(), one.instance.as_str()), one)).collect();
     for (name, parent, instances) in [
@@ -207,7 +239,6 @@ async fn a_message_is_one_trace_from_its_client_over_two_instances_to_the_other(
     }
     assert_eq!(hex(&by_name[&("command", "here")].span.parent_span_id), CLIENT);
     for one in &all {
-        assert_eq!(hex(&one.span.trace_id), TRACE, "{one:?}");
         assert!(one.span.start_time_unix_nano <= one.span.end_time_unix_nano, "{one:?}");
     }
     assert_eq!(by_name[&("append", "here")].word("confab.durability").as_deref(), Some("replicated"));
@@ -221,22 +252,34 @@ async fn messages_that_are_delivered_together_are_tied_to_the_first() {
     // On one core both are appended before the rooms have their turn.
     let served = Served::start(&[environment("one", &endpoint, "0"), vec![("TOKIO_WORKER_THREADS", "1")]].concat());
     let mut ada = Talker::join(&served, "Ada", "tea", &[]).await;
-    let traces = ["4bf92f3577b34da6a3ce929d0e0e4736", "105445aa7843bc8bf206b12000100000"];
-    let sends: Vec<_> = (2..)
-        .zip(traces)
-        .map(|(id, trace)| send(id, "tea", "hi", Some(&format!("00-{trace}-00f067aa0ba902b7-01"))))
-        .collect();
-    ada.say(&sends).await;
-    let mut fan_outs = Vec::new();
-    collector
-        .receive("both fan-outs", |export| {
-            fan_outs.extend(recorded(export).into_iter().filter(|one| one.span.name == "fan-out"));
+    // Exports are tried once, so there are several attempts, each with traces of its own.
+    let attempts: Vec<_> =
+        (1..=8u64).map(|attempt| [2, 3].map(|n| (attempt * 10 + n, format!("{:032x}", attempt * 10 + n)))).collect();
+    let mut found = None;
+    for pair in &attempts {
+        let sends =
+            pair.each_ref().map(|(id, trace)| send(*id, "tea", "hi", Some(&format!("00-{trace}-00f067aa0ba902b7-01"))));
+        ada.say(&sends).await;
+        let last = format!("key {}", pair[1].0);
+        ada.until(|heard| heard["key"] == last.as_str()).await;
+        let mut fan_outs = Vec::new();
+        let came = collector.came_within(PATIENCE / 4, |export| {
+            let of_pair = |one: &Recorded| pair.iter().any(|(_, trace)| *trace == hex(&one.span.trace_id));
+            fan_outs.extend(recorded(export).into_iter().filter(|one| one.span.name == "fan-out" && of_pair(one)));
             fan_outs.len() == 2
-        })
-        .await;
+        });
+        if came.await {
+            found = Some((pair.each_ref().map(|(_, trace)| trace.clone()), fan_outs));
+            break;
+        }
+    }
+    let (traces, mut fan_outs) = found.expect("both fan-outs of an attempt");
     fan_outs.sort_by_key(|one| one.span.links.len());
     let [lead, tied] = &fan_outs[..] else { panic!("{fan_outs:?}") };
-    assert_eq!((hex(&lead.span.trace_id).as_str(), hex(&tied.span.trace_id).as_str()), (traces[0], traces[1]));
+    assert_eq!(
+        (hex(&lead.span.trace_id).as_str(), hex(&tied.span.trace_id).as_str()),
+        (traces[0].as_str(), traces[1].as_str())
+    );
     assert_eq!(tied.span.links.len(), 1);
     assert_eq!(tied.span.links[0].trace_id, lead.span.trace_id);
     assert_eq!(tied.span.links[0].span_id, lead.span.span_id);

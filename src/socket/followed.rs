@@ -9,7 +9,8 @@ use crate::spans::{Name, Span};
 #[derive(Debug)]
 pub struct Followed {
     command: &'static str,
-    span: Option<Span>,
+    /// On the heap, because one in many commands has one and all that wait have room for it.
+    span: Option<Box<Span>>,
     /// Where it stands as far as anybody has said: the client of the command, or of the connection's handshake.
     known: Option<Trace>,
 }
@@ -17,17 +18,17 @@ pub struct Followed {
 impl Followed {
     /// It was read. `asked` is what the client says of it, `handshake` of the connection.
     pub fn begin(command: &'static str, asked: Option<Trace>, handshake: Option<Trace>) -> Self {
-        let mut span = Span::entry(Name::Command, asked);
+        let mut span = Span::entry(Name::Command, asked).map(Box::new);
         if let Some(span) = &mut span {
             span.word("confab.command", command);
         }
-        let known = span.as_ref().map(Span::trace).or(asked).or(handshake);
+        let known = span.as_ref().map(|span| span.trace()).or(asked).or(handshake);
         Self { command, span, known }
     }
 
     /// Where what follows from it stands, if it is sampled.
     pub fn trace(&self) -> Option<Trace> {
-        self.span.as_ref().map(Span::trace)
+        self.span.as_ref().map(|span| span.trace())
     }
 
     /// It was carried out, or refused.

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
@@ -67,10 +68,25 @@ impl Collector {
         Self { port, exports }
     }
 
+    /// Takes exports until what came shows what is looked for, or the time is over. Whether it came.
+    pub async fn came_within(&mut self, within: Duration, mut shows: impl FnMut(&Export) -> bool) -> bool {
+        let receiving = async { while !shows(&self.exports.recv().await.expect("the collector runs")) {} };
+        timeout(within, receiving).await.is_ok()
+    }
+
     /// Takes exports until what came shows what is looked for.
     pub async fn receive(&mut self, what: &str, mut shows: impl FnMut(&Export) -> bool) {
-        let receiving = async { while !shows(&self.exports.recv().await.expect("the collector runs")) {} };
-        timeout(PATIENCE, receiving).await.expect(what);
+        let mut came = Vec::new();
+        let receiving = async {
+            loop {
+                let export = self.exports.recv().await.expect("the collector runs");
+                if shows(&export) {
+                    return;
+                }
+                came.push(export);
+            }
+        };
+        assert!(timeout(PATIENCE, receiving).await.is_ok(), "{what} doesn't come, but {came:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 #![allow(dead_code)] // every test file uses a part of it
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)] // a test fails by panicking
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -88,6 +88,9 @@ impl Served {
 
 impl Drop for Served {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "an instance of a test that failed has logged: {:#?}", self.log());
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -20,7 +20,7 @@ use super::durability::Acknowledging;
 use super::fault::{AWAY_RETRY_MS, Fault, QUEUE_RETRY_MS};
 use super::scripts::Scripts;
 use super::seldom::Seldom;
-use super::stages::{self, Stages, Waiting};
+use super::stages::{Stages, Waiting};
 use crate::domain::Trace;
 use crate::metrics::labels::AppendStage;
 use crate::metrics::{Metrics, micros};
@@ -337,6 +337,7 @@ impl Lane {
         if let Some(stages) = &mut stages {
             stages.mark(&mut pipeline);
         }
+        let in_front = pipeline.len();
         for call in calls.iter_mut() {
             pipeline.add_command(std::mem::take(&mut call.command));
         }
@@ -377,9 +378,7 @@ impl Lane {
         // follow without changing the order, and is refused.
         let last_done = answers.iter().rposition(|answer| matches!(answer, Ok(Value::BulkString(_))));
         let mut number = 0;
-        for ((mut call, answer), command) in
-            calls.drain(..).zip(answers).zip(pipeline.cmd_iter().filter(|command| !stages::is_mark(command)))
-        {
+        for ((mut call, answer), command) in calls.drain(..).zip(answers).zip(pipeline.cmd_iter().skip(in_front)) {
             let result = match answer {
                 Ok(value) if call.replicate => {
                     written.map(|durability| Answer { value, durability }).map_err(CallError::Unknown)

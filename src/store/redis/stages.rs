@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use redis::{Arg, Cmd, Pipeline, RedisError, Value};
+use redis::{Pipeline, RedisError, Value};
 use tokio::time::Instant;
 
 use crate::domain::Trace;
@@ -32,12 +32,6 @@ pub struct Stages {
     sent: Instant,
     /// Where in the pipeline the marks are.
     marks: Vec<usize>,
-}
-
-/// Whether a command of a pipeline only tells the time.
-pub fn is_mark(command: &Cmd) -> bool {
-    let mut arguments = command.args_iter();
-    matches!(arguments.next(), Some(Arg::Simple(b"TIME"))) && arguments.next().is_none()
 }
 
 impl Stages {
