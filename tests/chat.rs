@@ -3,8 +3,12 @@
 
 mod common;
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use common::{Raw, TEXT, TestApp};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// Sends a command with a number of its own and returns its reply, dropping pushes.
 async fn ask(client: &mut Raw, mut command: Value) -> Value {
@@ -371,6 +375,42 @@ async fn a_second_hello_renames_everywhere_and_another_s_token_is_refused() {
     assert_eq!(stolen["code"], "forbidden");
     let forged = ask(&mut ada, json!({"type": "hello", "name": "Ada", "token": "a.b.c"})).await;
     assert_eq!(forged["code"], "bad_token");
+}
+
+#[tokio::test]
+async fn of_names_taken_in_quick_succession_the_last_one_stays_everywhere() {
+    let [one, two] = TestApp::each([&[], &[]]).await;
+    let rooms = ["tea", "coffee", "cocoa", "milk"];
+    let (mut eve, mut ada, mut tab) = (one.signed_in("Eve").await, one.websocket().await, two.websocket().await);
+    let welcome = ask(&mut ada, json!({"type": "hello", "name": "Ada"})).await;
+    ask(&mut tab, json!({"type": "hello", "name": "Ada", "token": welcome["token"]})).await;
+    for (number, room) in rooms.into_iter().enumerate() {
+        join(&mut eve, room, &Value::Null).await;
+        // Two rooms only here, one only there, one in both.
+        if number < 3 {
+            join(&mut ada, room, &Value::Null).await;
+        }
+        if number >= 2 {
+            join(&mut tab, room, &Value::Null).await;
+        }
+    }
+    // None waits for the answer before, so that each is heard from the rooms while later ones are in force.
+    let names: Vec<_> = (0..10).map(|number| format!("Countess {number}")).collect();
+    for name in &names {
+        ada.say(&json!({"type": "hello", "name": name})).await;
+    }
+    let mut last = HashMap::new();
+    let quiet = async {
+        while let Ok(object) = timeout(Duration::from_secs(1), eve.hear()).await {
+            for user in object["joined"].as_array().into_iter().flatten() {
+                last.insert(object["room"].as_str().unwrap().to_owned(), user["name"].clone());
+            }
+        }
+    };
+    timeout(Duration::from_secs(20), quiet).await.expect("the rooms agree on a name, and nobody says it again");
+    assert_eq!(last, rooms.into_iter().map(|room| (room.to_owned(), json!(names.last()))).collect());
+    send(&mut tab, "milk", "k", "from the other tab").await;
+    assert_eq!(eve.hear_type("message").await["user"]["name"], json!(names.last()));
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ impl World {
     fn connect(&self, number: u64) -> Client {
         let mailbox = Mailbox::new(number, Dialect::Native, 1024 * 1024);
         self.rooms.connect(&mailbox);
-        self.rooms.signed_in(&mailbox, &user().id);
+        self.rooms.signed_in(&mailbox, &user().id, 0);
         Client { mailbox, offsets: Vec::new(), notes: Vec::new(), joined: 0, came: Vec::new() }
     }
 
@@ -385,7 +385,7 @@ async fn who_comes_while_somebody_still_reads_what_they_missed_is_announced_to_t
     comes.read_until("the first page comes", |client| client.joined == 1).await;
     assert!(comes.last() < 14, "there is no more to read");
     let eve = User { id: UserId::parse("eve").unwrap(), name: UserName::parse("Eve", 64).unwrap() };
-    world.other.enter(&room, &eve).await.expect("the other instance has no faults");
+    world.other.enter(&room, &eve, 0).await.expect("the other instance has no faults");
     stays.read_until("who comes is announced", |client| client.came == ["eve"]).await;
     comes.read_until("all of it comes", |client| client.last() == 14 && client.came == ["eve"]).await;
     joining.await.expect("the join ends").expect("the store is there");

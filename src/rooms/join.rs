@@ -137,7 +137,7 @@ impl Entrance {
             let unknown = state.hold(&self.user);
             self.holding = true;
             // Called under the lock, so that the store sees comings and goings in the order they have here.
-            (created, unknown.then(|| self.rooms.store.enter(&self.room.id, &self.user)))
+            (created, unknown.then(|| self.rooms.store.enter(&self.room.id, &self.user, self.mailbox.named_at())))
         };
         if let Some(entering) = entering {
             entering.await.map_err(|error| refused_by_store(id, error))?;

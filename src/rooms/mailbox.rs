@@ -1,6 +1,8 @@
 //! What waits for one socket: a queue bounded in bytes, which many rooms fill and one socket task empties.
 
+use std::cmp;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 
 use super::traces::Mark;
-use crate::domain::{Millis, UserName};
+use crate::domain::{Millis, RoomId, UserName};
 use crate::protocol::{Goaway, socketio};
 use crate::store::Durability;
 
@@ -22,6 +24,8 @@ pub struct Mailbox {
     id: u64,
     dialect: Dialect,
     limit: usize,
+    /// When the user took the name that this socket has for them; 0 before there is one.
+    named_at: AtomicU64,
     queue: Mutex<Queue>,
     reader: AtomicWaker,
 }
@@ -59,8 +63,10 @@ pub struct Live {
 /// Something the socket task itself has to know; few and small, so not counted in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
-    /// The user chose another name on another socket.
-    Renamed(UserName),
+    /// The user took another name elsewhere, at that time.
+    Renamed(UserName, Millis),
+    /// A room has an older name of the user than theirs here.
+    Misnamed(RoomId),
     /// The store went away or came back.
     Reachable(bool),
     /// What an acknowledgement means has changed.
@@ -96,7 +102,8 @@ impl Mailbox {
     /// An empty mailbox that holds at most `limit` bytes. `id` is the socket's random number.
     #[must_use]
     pub fn new(id: u64, dialect: Dialect, limit: usize) -> Arc<Self> {
-        Arc::new(Self { id, dialect, limit, queue: Mutex::default(), reader: AtomicWaker::new() })
+        let (queue, reader) = (Mutex::default(), AtomicWaker::new());
+        Arc::new(Self { id, dialect, limit, named_at: AtomicU64::new(0), queue, reader })
     }
 
     /// The socket's number, unique over all instances.
@@ -109,6 +116,31 @@ impl Mailbox {
     #[must_use]
     pub const fn dialect(&self) -> &Dialect {
         &self.dialect
+    }
+
+    /// When the user took the name that this socket has for them, in milliseconds since the Unix epoch; 0 before.
+    #[must_use]
+    pub fn named_at(&self) -> Millis {
+        self.named_at.load(Ordering::Relaxed)
+    }
+
+    /// They take one here and `now`. Later than all that was heard of, even where this machine's clock is behind.
+    pub(super) fn take_name(&self, now: Millis) -> Millis {
+        let named_at = now.max(self.named_at().saturating_add(1));
+        self.named_at.store(named_at, Ordering::Relaxed);
+        named_at
+    }
+
+    /// They took one elsewhere, which comes from a room's publication where there is a `room`.
+    pub(super) fn hear_name(&self, name: &UserName, named_at: Millis, room: Option<&RoomId>) {
+        match (named_at.cmp(&self.named_at()), room) {
+            (cmp::Ordering::Greater, _) => {
+                self.named_at.store(named_at, Ordering::Relaxed);
+                self.note(Note::Renamed(name.clone(), named_at));
+            }
+            (cmp::Ordering::Less, Some(room)) => self.note(Note::Misnamed(room.clone())),
+            _ => {}
+        }
     }
 
     /// Adds an encoded event.

@@ -235,9 +235,11 @@ impl Rooms {
         self.is_reachable()
     }
 
-    /// The socket belongs to a user: it hears of the user's other names.
-    pub fn signed_in(&self, mailbox: &Mailbox, user: &UserId) {
+    /// The socket belongs to a user, who takes a name on it `now`, in milliseconds since the Unix epoch: it hears of the
+    /// user's later names.
+    pub fn signed_in(&self, mailbox: &Mailbox, user: &UserId, now: Millis) {
         let mut sockets = lock(&self.sockets);
+        mailbox.take_name(now);
         let own = sockets.by_user.entry(user.clone()).or_default();
         if !own.contains(&mailbox.id()) {
             own.push(mailbox.id());
@@ -337,16 +339,18 @@ impl Rooms {
         }
     }
 
-    /// The user chose another name on this socket: their other sockets hear of it. Each socket's owner then calls
-    /// [`Rooms::refresh`] for its rooms.
-    pub fn rename(&self, user: &User, mailbox: &Mailbox) {
-        self.tell_renamed(user, Some(mailbox.id()));
+    /// The user takes another name on this socket `now`, in milliseconds since the Unix epoch: their other sockets hear of
+    /// it. Each socket's owner then calls [`Rooms::refresh`] for its rooms.
+    pub fn rename(&self, user: &User, mailbox: &Mailbox, now: Millis) {
+        let sockets = lock(&self.sockets);
+        let named_at = mailbox.take_name(now);
+        sockets.tell_named(user, named_at, None);
     }
 
-    /// Gives a room the user's present name.
-    pub fn refresh(&self, room: &RoomId, user: &User) {
+    /// Gives a room the name that the user has on a socket.
+    pub fn refresh(&self, room: &RoomId, user: &User, mailbox: &Mailbox) {
         // Nobody waits for it; a lost name is repaired when the user enters again.
-        drop(self.store.enter(room, user));
+        drop(self.store.enter(room, user, mailbox.named_at()));
     }
 
     /// Puts a note into every mailbox that this client must move.
@@ -622,8 +626,8 @@ impl Rooms {
     }
 
     fn take_presence(self: &Arc<Self>, room: &Arc<Room>, state: &mut State, change: &PresenceChange) {
-        if let PresenceChange::Renamed { user } = change {
-            self.tell_renamed(user, None);
+        if let PresenceChange::Renamed { user, named_at } = change {
+            lock(&self.sockets).tell_named(user, *named_at, Some(&room.id));
         }
         state.note_locals(change);
         let rules = PresenceRules {
@@ -802,7 +806,7 @@ impl Rooms {
             let missing = rooms.missing(&state, &members);
             state.replace_roster(&room.id, members, rooms.now());
             for user in missing {
-                drop(rooms.store.enter(&room.id, &user));
+                drop(rooms.store.enter(&room.id, &user, 0));
             }
         });
     }
@@ -863,15 +867,16 @@ impl Rooms {
             mailbox.note(note.clone());
         }
     }
+}
 
-    fn tell_renamed(&self, user: &User, except: Option<u64>) {
-        let sockets = lock(&self.sockets);
-        let own = sockets.by_user.get(&user.id).map_or(&[][..], Vec::as_slice);
-        for socket in own.iter().filter(|socket| Some(**socket) != except) {
-            if let Some(mailbox) = sockets.mailboxes.get(socket) {
-                mailbox.note(Note::Renamed(user.name.clone()));
-            }
-        }
+impl Sockets {
+    /// Tells a user's sockets of a name, where it is later than the one they know, or of the `room` it came from, where
+    /// it is earlier: an old name must not come back by what was still on its way.
+    fn tell_named(&self, user: &User, named_at: Millis, room: Option<&RoomId>) {
+        let own = self.by_user.get(&user.id).map_or(&[][..], Vec::as_slice);
+        own.iter().filter_map(|socket| self.mailboxes.get(socket)).for_each(|mailbox| {
+            mailbox.hear_name(&user.name, named_at, room);
+        });
     }
 }
 

@@ -292,7 +292,7 @@ impl State {
     /// Notes what a change says of users who are here: their newest name, or that the store took them for gone.
     pub fn note_locals(&mut self, change: &PresenceChange) {
         match change {
-            PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user } => {
+            PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user, .. } => {
                 if let Some(local) = self.locals.get_mut(&user.id) {
                     local.user.clone_from(user);
                 }

@@ -50,7 +50,7 @@ impl Roster {
     pub fn news(&self, change: &PresenceChange) -> Option<PresenceChange> {
         let Self::Listed(list) = self else { return Some(change.clone()) };
         match change {
-            PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user } => {
+            PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user, .. } => {
                 (list.get(&user.id) != Some(user)).then(|| change.clone())
             }
             PresenceChange::Left { users, members } => {
@@ -70,7 +70,7 @@ impl Roster {
             (roster @ Self::Listed(_), change) => {
                 let Self::Listed(list) = roster else { return };
                 match change {
-                    PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user } => {
+                    PresenceChange::Joined { user, .. } | PresenceChange::Renamed { user, .. } => {
                         list.insert(user.id.clone(), user.clone());
                     }
                     PresenceChange::Left { users, .. } => users.iter().for_each(|user| {
@@ -93,7 +93,9 @@ impl Roster {
         for user in after.values() {
             match before.get(&user.id) {
                 None => changes.push(PresenceChange::Joined { user: user.clone(), members }),
-                Some(known) if known != user => changes.push(PresenceChange::Renamed { user: user.clone() }),
+                Some(known) if known != user => {
+                    changes.push(PresenceChange::Renamed { user: user.clone(), named_at: 0 });
+                }
                 Some(_) => {}
             }
         }
@@ -172,7 +174,7 @@ impl Announcer {
     pub fn note(&mut self, change: &PresenceChange) {
         match change {
             PresenceChange::Joined { user, .. } => self.pending.push(Change::Joined(user.clone())),
-            PresenceChange::Renamed { user } => self.pending.push(Change::Renamed(user.clone())),
+            PresenceChange::Renamed { user, .. } => self.pending.push(Change::Renamed(user.clone())),
             PresenceChange::Left { users, .. } => self.pending.extend(users.iter().cloned().map(Change::Left)),
         }
     }
@@ -290,7 +292,7 @@ mod tests {
     fn nobody_is_told_that_they_joined_but_their_new_name_reaches_their_other_sockets() {
         let mut announcer = Announcer::default();
         announcer.note(&joined("a"));
-        announcer.note(&PresenceChange::Renamed { user: named("b", "B") });
+        announcer.note(&PresenceChange::Renamed { user: named("b", "B"), named_at: 0 });
         let own = |id: &UserId| if id.as_str() == "a" { vec![1] } else { vec![2] };
         let announcement = announcer.tell(0, own);
         let renamed = Told { renamed: vec![named("b", "B")], ..Told::default() };
@@ -320,7 +322,7 @@ mod tests {
     #[test]
     fn a_rename_before_a_leave_hides_nothing() {
         let mut announcer = Announcer::default();
-        announcer.note(&PresenceChange::Renamed { user: user("a") });
+        announcer.note(&PresenceChange::Renamed { user: user("a"), named_at: 0 });
         announcer.note(&left("a"));
         assert_eq!(announcer.tell(0, |_| Vec::new()).all, told(&[], &["a"]));
     }

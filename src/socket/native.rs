@@ -87,7 +87,8 @@ impl Native {
     fn sign_in(&mut self, id: Option<CommandId>, name: UserName, token: Option<Token>, now: Millis) {
         let hub = Arc::clone(&self.hub);
         let before = self.session.user().cloned();
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (unix, unix_ms) = (wall.as_secs(), Millis::try_from(wall.as_millis()).unwrap_or(Millis::MAX));
         let signed = match (&before, token) {
             // A second hello may leave the token out: it is the same client.
             (Some(user), None) => {
@@ -125,12 +126,12 @@ impl Native {
         };
         self.answer(CommandType::Hello, &welcome);
         if first {
-            hub.rooms.signed_in(&self.mailbox, &user.id);
+            hub.rooms.signed_in(&self.mailbox, &user.id, unix_ms);
             if self.session.is_degraded() {
                 self.reply(&Event::Degraded { on: true });
             }
         } else if before.is_some_and(|before| before.name != user.name) {
-            hub.rooms.rename(&user, &self.mailbox);
+            hub.rooms.rename(&user, &self.mailbox, unix_ms);
             self.refresh_rooms();
         }
     }
@@ -138,7 +139,7 @@ impl Native {
     fn refresh_rooms(&self) {
         if let Some(user) = self.session.user() {
             for room in self.session.rooms() {
-                self.hub.rooms.refresh(room, user);
+                self.hub.rooms.refresh(room, user, &self.mailbox);
             }
         }
     }
@@ -364,9 +365,16 @@ impl Client for Native {
     fn take_note(&mut self, note: Note, now: Millis) {
         let mut actions = Vec::new();
         match note {
-            Note::Renamed(name) => {
+            // Unless one was taken here since it was noted.
+            Note::Renamed(name, named_at) if named_at == self.mailbox.named_at() => {
                 self.session.renamed(name);
                 self.refresh_rooms();
+            }
+            Note::Renamed(..) => {}
+            Note::Misnamed(room) => {
+                if let Some(user) = self.session.user().filter(|_| self.session.rooms().any(|joined| *joined == room)) {
+                    self.hub.rooms.refresh(&room, user, &self.mailbox);
+                }
             }
             Note::Reachable(reachable) => self.session.reachable(reachable, now, &mut actions),
             Note::Durability(durability) => {

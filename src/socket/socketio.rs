@@ -390,7 +390,7 @@ impl Client for Socketio {
                 self.session.go_away(reason, in_ms, now);
             }
             // These clients have no word for either.
-            Note::Renamed(_) | Note::Durability(_) => {}
+            Note::Renamed(..) | Note::Misnamed(_) | Note::Durability(_) => {}
         }
     }
 

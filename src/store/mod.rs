@@ -96,9 +96,10 @@ pub trait Store: Send + Sync + 'static {
     fn read_mark(&self, room: &RoomId, user: &UserId) -> Pending<u64>;
 
     /// The user is in the room on this instance. Where no instance had them before, [`PresenceChange::Joined`] is
-    /// published; where their name differs from the one known, [`PresenceChange::Renamed`]. Repeating it is harmless.
-    /// An instance without a lease gets one of [`FIRST_LEASE_MS`].
-    fn enter(&self, room: &RoomId, user: &User) -> Pending<()>;
+    /// published; where their name differs from the one known, [`PresenceChange::Renamed`] with `named_at`, which the
+    /// store hands on and doesn't judge. Repeating it is harmless. An instance without a lease gets one of
+    /// [`FIRST_LEASE_MS`].
+    fn enter(&self, room: &RoomId, user: &User, named_at: Millis) -> Pending<()>;
 
     /// The user is no longer in the room on this instance. Where no other instance has them, [`PresenceChange::Left`] is
     /// published. Repeating it is harmless.
@@ -211,6 +212,9 @@ pub enum PresenceChange {
     Renamed {
         /// Who, with the new name.
         user: User,
+        /// When they took it, in milliseconds since the Unix epoch: of two names the later is theirs. 0 where whoever
+        /// wrote it doesn't know.
+        named_at: Millis,
     },
     /// Somebody is gone. Several at once where an instance ended.
     Left {

@@ -257,8 +257,8 @@ impl Store for Faulty {
         self.call(|store| store.read_mark(room, user))
     }
 
-    fn enter(&self, room: &RoomId, user: &User) -> Pending<()> {
-        self.call(|store| store.enter(room, user))
+    fn enter(&self, room: &RoomId, user: &User, named_at: Millis) -> Pending<()> {
+        self.call(|store| store.enter(room, user, named_at))
     }
 
     fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()> {

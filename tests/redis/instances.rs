@@ -172,7 +172,7 @@ async fn an_instance_that_paused_longer_than_its_lease_has_its_members_back() {
     lives.renew_lease(600_000).await.unwrap();
     paused.renew_lease(200).await.unwrap();
     for id in ["ada", "bob", "cy"] {
-        paused.enter(&room, &world::user(id)).await.unwrap();
+        paused.enter(&room, &world::user(id), 0).await.unwrap();
     }
     sleep(Duration::from_millis(300)).await;
     assert_eq!(lives.sweep().await.unwrap(), 1);
@@ -224,7 +224,7 @@ async fn a_sweep_whose_instance_died_is_finished_by_another() {
     let redis = RedisServer::start().await;
     let (swept, feed) = world::connect(world::options(redis.port())).await;
     let room = world::room("r");
-    swept.enter(&room, &world::user("ada")).await.unwrap();
+    swept.enter(&room, &world::user("ada"), 0).await.unwrap();
     drop((swept, feed));
     // As a claimer leaves it that died at once, long ago.
     let instance = redis.cli(&["ZRANGE", "confab:leases", "0", "-1"]).await.trim().to_owned();

@@ -106,7 +106,7 @@ async fn all_works_as_memorystore_has_it() {
     assert_eq!(store.durability(), Durability::Replicated);
     store.subscribe(&room("r")).await.unwrap();
     store.renew_lease(10_000).await.unwrap();
-    store.enter(&room("r"), &user("ada")).await.unwrap();
+    store.enter(&room("r"), &user("ada"), 0).await.unwrap();
     assert_eq!(store.members(&room("r"), 10).await.unwrap().count, 1);
     for number in 0..20 {
         assert_eq!(write(&store, "r", &format!("k{number}")).await.durability, Durability::Replicated);

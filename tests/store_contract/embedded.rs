@@ -179,7 +179,7 @@ async fn what_is_forgotten_leaves_no_memory_behind() {
         for number in 0..500 {
             let room = room(&format!("presence {number}"));
             store.subscribe(&room).await.unwrap();
-            store.enter(&room, &user("ada")).await.unwrap();
+            store.enter(&room, &user("ada"), 0).await.unwrap();
             store.mark_read(&room, &user("ada").id, 1, 0).await.unwrap();
         }
         fill(&store, &room("edited"), 100).await;

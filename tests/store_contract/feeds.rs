@@ -53,7 +53,7 @@ pub async fn without_a_subscription_nothing_arrives<H: Harness>() {
     store.subscribe(&room("mine")).await.unwrap();
     fill(&store, &room("other"), 2).await;
     store.announce(&room("other"), typing("ada"));
-    store.enter(&room("other"), &user("ada")).await.unwrap();
+    store.enter(&room("other"), &user("ada"), 0).await.unwrap();
     store.mark_read(&room("other"), &user("ada").id, 1, 0).await.unwrap();
     assert_silent(&store, &room("mine"), &mut feed).await;
 }

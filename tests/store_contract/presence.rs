@@ -53,9 +53,9 @@ pub async fn the_first_instance_announces_the_join_and_the_last_one_the_leave<H:
     let room = room("r");
     let (one, mut feed) = attach(&harness, &room, LONG_MS).await;
     let (two, mut other) = attach(&harness, &room, LONG_MS).await;
-    one.enter(&room, &user("ada")).await.unwrap();
-    two.enter(&room, &user("ada")).await.unwrap();
-    two.enter(&room, &user("bob")).await.unwrap();
+    one.enter(&room, &user("ada"), 0).await.unwrap();
+    two.enter(&room, &user("ada"), 0).await.unwrap();
+    two.enter(&room, &user("bob"), 0).await.unwrap();
     one.leave(&room, &user("ada").id).await.unwrap();
     assert_eq!(list(&one, &room).await, [user("ada"), user("bob")]);
     two.leave(&room, &user("ada").id).await.unwrap();
@@ -75,7 +75,7 @@ pub async fn entering_and_leaving_again_is_harmless<H: Harness>() {
     let ada = user("ada");
     store.leave(&room, &ada.id).await.unwrap();
     for _ in 0..3 {
-        store.enter(&room, &ada).await.unwrap();
+        store.enter(&room, &ada, 0).await.unwrap();
     }
     assert_eq!(store.members(&room, 10).await.unwrap().count, 1);
     for _ in 0..3 {
@@ -93,12 +93,12 @@ pub async fn another_name_is_announced_once<H: Harness>() {
     let (one, mut feed) = attach(&harness, &room, LONG_MS).await;
     let (two, _other) = attach(&harness, &room, LONG_MS).await;
     let renamed = named("ada", "Countess");
-    one.enter(&room, &user("ada")).await.unwrap();
-    two.enter(&room, &renamed).await.unwrap();
-    one.enter(&room, &renamed).await.unwrap();
+    one.enter(&room, &user("ada"), 0).await.unwrap();
+    two.enter(&room, &renamed, 7).await.unwrap();
+    one.enter(&room, &renamed, 8).await.unwrap();
     assert_eq!(list(&one, &room).await, vec![renamed.clone()]);
     assert_eq!(next_change(&mut feed).await, joined("ada", 1));
-    assert_eq!(next_change(&mut feed).await, PresenceChange::Renamed { user: renamed.clone() });
+    assert_eq!(next_change(&mut feed).await, PresenceChange::Renamed { user: renamed.clone(), named_at: 7 });
     assert_silent(&one, &room, &mut feed).await;
     one.leave(&room, &renamed.id).await.unwrap();
     two.leave(&room, &renamed.id).await.unwrap();
@@ -112,7 +112,7 @@ pub async fn members_are_listed_by_id_or_only_counted<H: Harness>() {
     let (two, _other) = attach(&harness, &room, LONG_MS).await;
     assert_eq!(one.members(&room, 0).await.unwrap(), Members { list: Some(Vec::new()), count: 0 });
     for (store, id) in [(&one, "c"), (&two, "a"), (&one, "B"), (&two, "b")] {
-        store.enter(&room, &user(id)).await.unwrap();
+        store.enter(&room, &user(id), 0).await.unwrap();
     }
     let sorted = ["B", "a", "b", "c"].map(user);
     for most in [4, 5, 1_000] {
@@ -129,10 +129,10 @@ pub async fn a_check_counts_the_members<H: Harness>() {
     let (two, _other) = attach(&harness, &room("a"), LONG_MS).await;
     let top = fill(&one, &room("a"), 2).await[1].position;
     fill(&one, &room("c"), 1).await;
-    one.enter(&room("a"), &user("ada")).await.unwrap();
-    two.enter(&room("a"), &user("ada")).await.unwrap();
-    two.enter(&room("a"), &user("bob")).await.unwrap();
-    two.enter(&room("b"), &user("bob")).await.unwrap();
+    one.enter(&room("a"), &user("ada"), 0).await.unwrap();
+    two.enter(&room("a"), &user("ada"), 0).await.unwrap();
+    two.enter(&room("a"), &user("bob"), 0).await.unwrap();
+    two.enter(&room("b"), &user("bob"), 0).await.unwrap();
     let checked = one.check(["b", "a", "unknown", "c", "a"].map(room).to_vec()).await.unwrap();
     let answers: Vec<_> = checked.iter().map(|checked| (checked.position.offset, checked.members)).collect();
     assert_eq!(answers, [(0, 1), (2, 2), (0, 0), (1, 0), (2, 2)]);
@@ -144,8 +144,8 @@ pub async fn members_outlive_their_instance_by_its_lease<H: Harness>() {
     let room = room("r");
     let (dies, feed) = attach(&harness, &room, BRIEF_MS).await;
     let (lives, mut other) = attach(&harness, &room, LONG_MS).await;
-    dies.enter(&room, &user("ada")).await.unwrap();
-    dies.enter(&room, &user("bob")).await.unwrap();
+    dies.enter(&room, &user("ada"), 0).await.unwrap();
+    dies.enter(&room, &user("bob"), 0).await.unwrap();
     assert_eq!(next_change(&mut other).await, joined("ada", 1));
     assert_eq!(next_change(&mut other).await, joined("bob", 2));
     harness.advance(BRIEF_MS / 2).await;
@@ -176,7 +176,7 @@ pub async fn an_ended_lease_is_claimed_by_one_of_many<H: Harness>() {
     let (watcher, mut watched) = attach(&harness, &room, LONG_MS).await;
     for id in ["ada", "bob"] {
         let (dies, _feed) = attach(&harness, &room, BRIEF_MS).await;
-        dies.enter(&room, &user(id)).await.unwrap();
+        dies.enter(&room, &user(id), 0).await.unwrap();
         next_change(&mut watched).await;
     }
     let mut sweepers = Vec::new();
@@ -207,7 +207,7 @@ pub async fn who_is_on_another_instance_too_stays<H: Harness>() {
     let (dies, feed) = attach(&harness, &room, BRIEF_MS).await;
     let (lives, mut other) = attach(&harness, &room, LONG_MS).await;
     for store in [&dies, &lives] {
-        store.enter(&room, &user("ada")).await.unwrap();
+        store.enter(&room, &user("ada"), 0).await.unwrap();
     }
     assert_eq!(next_change(&mut other).await, joined("ada", 1));
     drop((dies, feed));
@@ -224,7 +224,7 @@ pub async fn an_instance_without_a_lease_gets_a_first_one<H: Harness>() {
     let room = room("r");
     let (lives, _other) = attach(&harness, &room, LONG_MS).await;
     let (never_renews, feed) = harness.attach().await;
-    never_renews.enter(&room, &user("ada")).await.unwrap();
+    never_renews.enter(&room, &user("ada"), 0).await.unwrap();
     drop((never_renews, feed));
     harness.advance(FIRST_LEASE_MS / 2).await;
     assert_eq!(lives.sweep().await.unwrap(), 0);
@@ -239,13 +239,13 @@ pub async fn after_its_lease_an_instance_may_come_back<H: Harness>() {
     let room = room("r");
     let (paused, mut feed) = attach(&harness, &room, BRIEF_MS).await;
     let (lives, _other) = attach(&harness, &room, LONG_MS).await;
-    paused.enter(&room, &user("ada")).await.unwrap();
+    paused.enter(&room, &user("ada"), 0).await.unwrap();
     harness.advance(BRIEF_MS + 100).await;
     assert_eq!(lives.sweep().await.unwrap(), 1);
     assert_eq!(lives.sweep().await.unwrap(), 0, "it is claimed once, though it is still attached");
     paused.renew_lease(LONG_MS).await.unwrap();
     assert_eq!(list(&paused, &room).await, []);
-    paused.enter(&room, &user("ada")).await.unwrap();
+    paused.enter(&room, &user("ada"), 0).await.unwrap();
     assert_eq!(lives.sweep().await.unwrap(), 0);
     assert_eq!(list(&lives, &room).await, [user("ada")]);
     for change in [joined("ada", 1), left("ada", 0), joined("ada", 1)] {

@@ -129,8 +129,8 @@ impl Store for Attached {
         self.surely(|state, now| state.read_mark(room, user, now))
     }
 
-    fn enter(&self, room: &RoomId, user: &User) -> Pending<()> {
-        self.surely(|state, now| state.enter(room, user, self.instance, now))
+    fn enter(&self, room: &RoomId, user: &User, named_at: Millis) -> Pending<()> {
+        self.surely(|state, now| state.enter(room, user, named_at, self.instance, now))
     }
 
     fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::instances::InstanceId;
-use crate::domain::{User, UserId};
+use crate::domain::{Millis, User, UserId};
 use crate::store::{Members, PresenceChange};
 
 /// Bytes of memory that a member takes.
@@ -26,7 +26,7 @@ struct Member {
 
 impl Presence {
     /// A user is there on an instance.
-    pub fn enter(&mut self, user: &User, instance: InstanceId) -> Option<PresenceChange> {
+    pub fn enter(&mut self, user: &User, named_at: Millis, instance: InstanceId) -> Option<PresenceChange> {
         if let Some(member) = self.members.get_mut(&user.id) {
             if !member.on.contains(&instance) {
                 member.on.push(instance);
@@ -36,7 +36,7 @@ impl Presence {
             if renamed {
                 member.user = user.clone();
             }
-            return renamed.then(|| PresenceChange::Renamed { user: user.clone() });
+            return renamed.then(|| PresenceChange::Renamed { user: user.clone(), named_at });
         }
         self.members.insert(user.id.clone(), Member { user: user.clone(), on: vec![instance] });
         *self.on.entry(instance).or_default() += 1;

@@ -191,10 +191,10 @@ impl State {
     }
 
     /// See [`Store::enter`](crate::store::Store::enter).
-    pub fn enter(&mut self, id: &RoomId, user: &User, instance: InstanceId, now: Millis) {
+    pub fn enter(&mut self, id: &RoomId, user: &User, named_at: Millis, instance: InstanceId, now: Millis) {
         self.instances.enter(instance, id, now);
         self.change_or_create(id, |room, instances| {
-            let change = room.presence.enter(user, instance);
+            let change = room.presence.enter(user, named_at, instance);
             publish_presence(instances, id, room, change);
         });
     }

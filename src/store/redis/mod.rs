@@ -429,8 +429,8 @@ impl Store for Redis {
         })
     }
 
-    fn enter(&self, room: &RoomId, user: &User) -> Pending<()> {
-        self.done(self.reachable().and_then(|()| self.presence.enter(room, user)))
+    fn enter(&self, room: &RoomId, user: &User, named_at: Millis) -> Pending<()> {
+        self.done(self.reachable().and_then(|()| self.presence.enter(room, user, named_at)))
     }
 
     fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()> {

@@ -40,7 +40,7 @@ pub struct Presence {
 
 impl Presence {
     /// A user is there.
-    pub fn enter(&self, room: &RoomId, user: &User) -> Result<Answering, StoreError> {
+    pub fn enter(&self, room: &RoomId, user: &User, named_at: Millis) -> Result<Answering, StoreError> {
         // Held until everything is in its place.
         let mut present = self.lock();
         if !present.is_leased() {
@@ -53,7 +53,7 @@ impl Presence {
             present.leave(room, &user.id);
             return Err(error);
         }
-        self.lanes.call(room, self.entering(present.instance(), room, user), false)
+        self.lanes.call(room, self.entering(present.instance(), room, user, named_at), false)
     }
 
     /// A user is no longer there. While Redis is away, that is only noted.
@@ -113,7 +113,7 @@ impl Presence {
             };
             // Whoever has only the count of a large room would never miss them.
             for (room, users) in taken_out {
-                users.iter().for_each(|user| drop(self.enter(&room, user)));
+                users.iter().for_each(|user| drop(self.enter(&room, user, 0)));
             }
             return Ok(());
         }
@@ -139,7 +139,9 @@ impl Presence {
         let present = self.lock();
         for (room, users) in present.all() {
             let entered = self.list(present.instance(), room).and_then(|()| {
-                users.iter().try_for_each(|user| self.lanes.tell(room, self.entering(present.instance(), room, user)))
+                users
+                    .iter()
+                    .try_for_each(|user| self.lanes.tell(room, self.entering(present.instance(), room, user, 0)))
             });
             if let Err(error) = entered {
                 return tracing::warn!(%error, "not all members could be written again; checks find the others");
@@ -160,11 +162,11 @@ impl Presence {
         self.lanes.tell(room, list)
     }
 
-    fn entering(&self, instance: &str, room: &RoomId, user: &User) -> Cmd {
+    fn entering(&self, instance: &str, room: &RoomId, user: &User, named_at: Millis) -> Cmd {
         let names = self.names.room(room);
         let mut call = self.cold.scripts.enter.call(2);
         call.arg(names.members()).arg(names.members_on(instance));
-        call.arg(names.channel()).arg(instance).arg(user.id.as_str()).arg(user.name.as_str());
+        call.arg(names.channel()).arg(instance).arg(user.id.as_str()).arg(user.name.as_str()).arg(named_at);
         call
     }
 

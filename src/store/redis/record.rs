@@ -184,7 +184,11 @@ pub fn publication(room: &RoomId, bytes: &[u8]) -> Option<Publication> {
             let members = lines.next()?.parse().ok()?;
             Publication::Presence(room, PresenceChange::Joined { user: user(&mut lines)?, members })
         }
-        b'N' => Publication::Presence(room, PresenceChange::Renamed { user: user(&mut lines)? }),
+        b'N' => {
+            let user = user(&mut lines)?;
+            let named_at = lines.next()?.parse().ok()?;
+            Publication::Presence(room, PresenceChange::Renamed { user, named_at })
+        }
         b'L' => {
             let members = lines.next()?.parse().ok()?;
             let mut users = vec![user(&mut lines)?];
