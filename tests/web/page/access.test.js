@@ -109,6 +109,7 @@ test('everything_can_be_done_with_the_keyboard_alone', async (t) => {
   const server = await Server.start(t);
   const page = await person(t);
   await page.goto(server.url);
+  await becomes(() => page.evaluate(() => document.activeElement.id), 'name');
   await page.keyboard.type('Ada');
   await page.keyboard.press('Tab');
   await page.keyboard.press('Control+a');
@@ -169,6 +170,7 @@ test('every_key_of_the_help_sheet_does_what_it_says', async (t) => {
   await page.keyboard.press('+');
   await page.getByRole('dialog', { name: 'React with' }).waitFor();
   await page.keyboard.press('Escape');
+  await becomes(focused, '2');
   await page.keyboard.press('Delete');
   await page.getByRole('dialog', { name: 'Delete this message?' }).waitFor();
   await page.keyboard.press('Enter');

@@ -90,5 +90,20 @@ export async function choose(page, item) {
   await page.getByRole('button', { name: item }).click();
 }
 
+/** Answers the question before a sign-out, and waits until it is done: whoever navigates sooner stays signed in. */
+export async function confirmSignOut(page) {
+  await page.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
+  await page.waitForSelector('#name');
+}
+
+/** Until everything that was written here is stored, and the page knows: what it doesn't know yet it sends again. */
+export const allSent = (page) => page.locator('.pending, .marks').first().waitFor({ state: 'detached' });
+
+/** Until the newest message is in view. Before that a scroll upwards may be undone. */
+export const atEnd = (page) => page.waitForFunction(() => {
+  const box = document.querySelector('.timeline');
+  return box && box.scrollHeight - box.scrollTop - box.clientHeight < 2;
+});
+
 /** A figure of the proof panel. */
 export const figure = (page, name) => page.locator(`.proof dl div:has(dt:text-is("${name}")) dd`).textContent();

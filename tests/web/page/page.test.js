@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { choose, closeBrowser, figure, live, person, row, say, seem, signIn, texts } from './browser.js';
+import { allSent, atEnd, choose, closeBrowser, confirmSignOut, figure, live, person, row, say, seem, signIn, texts } from './browser.js';
 import { PAYLOADS, REFUSED } from './payloads.js';
 import { FAST, robot } from './robot.js';
 import { Gate } from '../real/gate.js';
@@ -21,8 +21,8 @@ test('two_browsers_chat', async (t) => {
   await row(bo, 'hello from Bo').waitFor();
   await becomes(() => texts(ada), ['hello from Ada', 'hello from Bo']);
   await becomes(() => texts(bo), ['hello from Ada', 'hello from Bo']);
-  await bo.locator('#box').pressSequentially('typing along', { delay: 400 });
-  await ada.getByText('Bo is typing…').waitFor();
+  // It is shown for some seconds only.
+  await Promise.all([ada.getByText('Bo is typing…').waitFor(), bo.locator('#box').pressSequentially('typing along', { delay: 400 })]);
   await becomes(() => ada.locator('.people-panel bdi').allTextContents(), ['Ada', 'Bo']);
 });
 
@@ -190,6 +190,7 @@ test('a_restarted_server_is_found_again_and_a_lost_log_is_told', async (t) => {
   await signIn(page, server.url, 'Ada');
   await say(page, 'before the fall');
   await row(page, 'before the fall').waitFor();
+  await allSent(page);
   await server.kill();
   await page.locator('.status', { hasText: /No connection\. Reconnecting/ }).waitFor();
   await server.start();
@@ -224,7 +225,7 @@ test('what_somebody_else_wrote_here_is_never_sent_as_who_is_here_now', async (t)
   await page.getByRole('button', { name: 'Menu' }).click();
   await page.getByRole('button', { name: 'Sign out…' }).click();
   await page.getByText('One of your messages is not sent yet').waitFor();
-  await page.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
+  await confirmSignOut(page);
   gate.mode = 'open';
   await signIn(page, gate.url, 'Bo');
   await page.getByText('under another sign-in').waitFor();
@@ -279,10 +280,7 @@ test('older_messages_come_on_scroll_and_the_place_is_kept', async (t) => {
   const page = await person(t);
   await signIn(page, server.url, 'Ada');
   await row(page, /^.*message 600$/).waitFor();
-  await until('the end is shown', () => page.evaluate(() => {
-    const box = document.querySelector('.timeline');
-    return box.scrollHeight - box.scrollTop - box.clientHeight < 2;
-  }));
+  await atEnd(page);
   for (let i = 0; i < 400; i += 1) {
     const moved = await page.evaluate(async () => {
       const box = document.querySelector('.timeline');
@@ -313,6 +311,7 @@ test('who_reads_above_is_not_moved_and_is_told_what_is_new', async (t) => {
   const page = await person(t);
   await signIn(page, server.url, 'Ada');
   await row(page, 'message 100').waitFor();
+  await atEnd(page);
   await page.evaluate(() => { document.querySelector('.timeline').scrollTop -= 500; });
   await page.getByRole('button', { name: '↓ Latest' }).waitFor();
   // Older messages may be coming above: what counts is where the row is that is being read.
@@ -398,7 +397,7 @@ test('two_tabs_can_be_two_people', async (t) => {
   await live(second);
   await second.getByRole('button', { name: 'Menu' }).click();
   await second.getByRole('button', { name: 'Sign out…' }).click();
-  await second.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
+  await confirmSignOut(second);
   await signIn(second, server.url, 'Bo');
   await say(second, 'I am Bo');
   await row(first, 'I am Bo').waitFor();
@@ -521,6 +520,7 @@ test('leaving_a_room_asks_about_what_is_not_sent_and_nothing_waits_for_ever', as
     await page.getByRole('button', { name: 'Leave attic' }).click();
     await page.getByText('One of your messages is not sent yet').waitFor();
     await page.getByRole('dialog').getByRole('button', { name: answer }).click();
+    await page.locator('dialog').waitFor({ state: 'detached' });
   };
   await leave('Cancel');
   await becomes(() => page.locator('.pending').count(), 1);
@@ -556,12 +556,13 @@ test('a_hidden_page_sleeps_and_wakes_with_what_it_missed', async (t) => {
   const page = await person(t);
   await page.clock.install();
   await signIn(page, server.url, 'Ada');
+  const room = client.rooms.get('den');
+  await until('the robot was told of Ada', () => room.memberCount === 2);
   await seem(page, 'hidden');
   await page.clock.fastForward(14 * 60_000);
   assert.notEqual(await page.locator('.status').getAttribute('data-state'), 'asleep');
   await page.clock.fastForward(61_000);
   await page.waitForSelector('.status[data-state="asleep"]', { state: 'attached' });
-  const room = client.rooms.get('den');
   await until('the socket was given back', () => room.memberCount === 1);
   await fill(2, (i) => `meanwhile ${i}`);
   await seem(page, 'visible');
@@ -578,6 +579,7 @@ test('a_name_can_be_changed_and_the_address_never_holds_a_token', async (t) => {
   await ada.getByRole('button', { name: 'Change name…' }).click();
   await ada.fill('#line', 'Countess');
   await ada.press('#line', 'Enter');
+  await bo.locator('.people-panel bdi', { hasText: 'Countess' }).waitFor();
   await say(ada, 'new name');
   await row(bo, 'new name').locator('.name', { hasText: 'Countess' }).waitFor();
   assert.equal(new URL(ada.url()).hash, '#room=den');

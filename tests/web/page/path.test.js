@@ -62,6 +62,7 @@ test('a_page_out_of_the_back_forward_cache_goes_on_where_it_was', async (t) => {
   const page = await person(t, { within: cachingBrowser() });
   await page.addInitScript(() => addEventListener('pageshow', ({ persisted }) => { globalThis.persisted = persisted; }));
   await signIn(page, server.url, 'Ada');
+  await until('the robot was told of Ada', () => client.rooms.get('den').memberCount === 2);
   await page.fill('#box', 'half a thought');
   await page.goto(`${server.url}version`);
   // The socket is given back at once, so that the server isn't left with one that nobody hears.

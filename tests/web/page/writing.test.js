@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, test } from 'node:test';
-import { choose, closeBrowser, live, person, row, say, signIn, texts } from './browser.js';
+import { atEnd, choose, closeBrowser, confirmSignOut, live, person, row, say, signIn, texts } from './browser.js';
 import { FAST, robot } from './robot.js';
 import { Gate } from '../real/gate.js';
 import { Server, TEST_KEY, becomes, until } from '../real/server.js';
@@ -137,6 +137,7 @@ test('an_edit_or_a_reply_in_hand_is_kept_with_the_draft_under_it', async (t) => 
   await page.fill('#box', 'half a thought');
   await row(page, 'one, better').hover();
   await page.getByRole('button', { name: 'Edit' }).click();
+  await page.getByText('Editing your message').waitFor();
   await page.fill('#box', 'one, best');
   await page.reload();
   await page.getByText('Editing your message').waitFor();
@@ -146,6 +147,7 @@ test('an_edit_or_a_reply_in_hand_is_kept_with_the_draft_under_it', async (t) => 
   await live(page);
   await row(page, 'one, better').hover();
   await page.getByRole('button', { name: 'Reply' }).click();
+  await page.getByText('Replying to Ada').waitFor();
   await page.reload();
   await page.getByText('Replying to Ada').waitFor();
   await becomes(() => page.inputValue('#box'), 'half a thought');
@@ -214,6 +216,7 @@ test('messages_that_are_no_longer_kept_are_spoken_of', async (t) => {
   const page = await person(t);
   await signIn(page, server.url, 'Ada');
   await row(page, 'message 400').waitFor();
+  await atEnd(page);
   await page.locator('.timeline').evaluate((box) => { box.scrollTop = 0; });
   await page.getByText(/^Messages before \d\d:\d\d are no longer kept\.$/).waitFor();
 });
@@ -287,8 +290,7 @@ test('signing_out_forgets_the_token_and_nothing_was_ever_a_cookie', async (t) =>
   const kept = () => page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]));
   assert.match(await kept(), /token/);
   await choose(page, 'Sign out…');
-  await page.getByRole('dialog').getByRole('button', { name: 'Sign out' }).click();
-  await page.waitForSelector('#name');
+  await confirmSignOut(page);
   assert.doesNotMatch(await kept(), /token/);
   assert.deepEqual(await page.context().cookies(), []);
 });
