@@ -17,7 +17,7 @@ use crate::protocol::{Close, Goaway};
 /// Calls that wait for a join, at most; one more is refused.
 pub const WAITING_CALLS: usize = 64;
 
-/// How often a client's record is renewed while it is connected.
+/// A client's record is renewed at least this often while it is connected.
 pub const RENEW_MS: Millis = 30 * 60 * 1_000;
 
 /// What a client is told to wait where the store is away.
@@ -131,6 +131,7 @@ pub enum Recalled {
 pub struct Session {
     limits: Arc<Limits>,
     timing: Timing,
+    renew_after_ms: Millis,
     /// The identity of this connection.
     guest: UserId,
     connected: bool,
@@ -161,14 +162,23 @@ struct Seat {
 }
 
 impl Session {
-    /// A client whose transport has just been opened; `guest` is a new identity.
+    /// A client whose transport has just been opened; `guest` is a new identity. Its record is renewed every
+    /// `renew_after_ms`, which is at most [`RENEW_MS`].
     #[must_use]
-    pub fn new(limits: Arc<Limits>, timing: Timing, guest: UserId, reachable: bool, now: Millis) -> Self {
+    pub fn new(
+        limits: Arc<Limits>,
+        timing: Timing,
+        renew_after_ms: Millis,
+        guest: UserId,
+        reachable: bool,
+        now: Millis,
+    ) -> Self {
         Self {
             pace: Pace::new(&limits, now),
             new_rooms: Bucket::new(limits.new_rooms_per_minute, 60_000, limits.new_rooms_per_minute, now),
             limits,
             timing,
+            renew_after_ms,
             guest,
             connected: false,
             seat: None,
@@ -357,7 +367,7 @@ impl Session {
                 leave(self.seat.take_if(|seat| seat.room != join.room), out);
                 self.seat = joining;
                 self.missed = None;
-                self.renew_at = Some(now + RENEW_MS);
+                self.renew_at = Some(now + self.renew_after_ms);
             }
             (JoinEnd::Unavailable, Purpose::Resume | Purpose::Update { .. }) => {
                 out.push(Action::Close(Close::StoreAway, Some(STORE_AWAY_RETRY_MS)));
@@ -459,7 +469,7 @@ impl Session {
             self.pong_by.get_or_insert(now + self.timing.heartbeat_timeout_ms);
         }
         if due(self.renew_at) && !self.busy {
-            self.renew_at = Some(now + RENEW_MS);
+            self.renew_at = Some(now + self.renew_after_ms);
             self.busy = true;
             out.push(Action::Renew);
         }

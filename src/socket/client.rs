@@ -29,6 +29,10 @@ pub trait Client: Unpin {
     /// Takes what the store has answered. Returns whether there was something.
     fn take_outcomes(&mut self, cx: &mut Context<'_>) -> bool;
 
+    /// Whether something waits for the store that was started since [`Client::take_outcomes`]: nothing wakes the task for
+    /// it before that is called again.
+    fn is_unheard(&self) -> bool;
+
     /// Takes a note of the rooms.
     fn take_note(&mut self, note: Note, now: Millis);
 

@@ -339,6 +339,11 @@ impl<C: Client> Socket<C> {
             if self.state == SocketState::New && self.client.is_signed_in() {
                 self.enter(SocketState::SignedIn);
             }
+            // A deadline or a note has started something after the answers were taken. Without another turn it would lie
+            // there, with whatever it holds of the store, until the client says something.
+            if self.client.is_unheard() {
+                cx.waker().wake_by_ref();
+            }
         }
         if let Some(by) = self.end_by {
             if self.link.poll_end(cx).is_ready() {

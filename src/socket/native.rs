@@ -362,6 +362,10 @@ impl Client for Native {
         some
     }
 
+    fn is_unheard(&self) -> bool {
+        self.in_flight.is_unheard()
+    }
+
     fn take_note(&mut self, note: Note, now: Millis) {
         let mut actions = Vec::new();
         match note {

@@ -25,7 +25,7 @@ use crate::protocol::engineio::{self, Open, Packet};
 use crate::protocol::socketio::{AckId, Call, Pid, Place, Purpose, Record, Said, Style, call, event};
 use crate::protocol::{Close, Code, Goaway, Malformed};
 use crate::rooms::{Answer, Departure, JoinRequest, Mailbox, Note, Seated, SocketioAnswer};
-use crate::session::socketio::{Action, Join, JoinEnd, Recalled, Session};
+use crate::session::socketio::{Action, Join, JoinEnd, RENEW_MS, Recalled, Session};
 use crate::store::RecordId;
 
 /// Random bytes in a name that a client is given.
@@ -83,7 +83,10 @@ impl Socketio {
             max_payload: rules.limits.frame_bytes,
         };
         mailbox.push(open.encode().into());
-        let session = Session::new(Arc::clone(&rules.limits), rules.timing_of_one(), new_id(), reachable, now);
+        // Clients that came together, at a deploy, renew apart.
+        let renew_after_ms = rand::random_range(RENEW_MS / 2..=RENEW_MS);
+        let (limits, timing) = (Arc::clone(&rules.limits), rules.timing_of_one());
+        let session = Session::new(limits, timing, renew_after_ms, new_id(), reachable, now);
         Self {
             hub,
             session,
@@ -380,6 +383,10 @@ impl Client for Socketio {
             self.conclude(outcome);
         }
         some
+    }
+
+    fn is_unheard(&self) -> bool {
+        self.in_flight.is_unheard()
     }
 
     fn take_note(&mut self, note: Note, now: Millis) {

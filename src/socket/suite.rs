@@ -207,6 +207,10 @@ impl Client for Suite {
         false
     }
 
+    fn is_unheard(&self) -> bool {
+        false
+    }
+
     fn take_note(&mut self, note: Note, _now: Millis) {
         if matches!(note, Note::Goaway(_)) {
             self.closing = Some((Close::Drain, None));

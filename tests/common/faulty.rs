@@ -38,6 +38,12 @@ pub struct Faulty {
     state: Mutex<State>,
     /// Whether subscriptions are confirmed.
     confirming: watch::Sender<bool>,
+    /// Whether what is asked of records is answered.
+    answering: watch::Sender<bool>,
+    /// Readings of records that were begun.
+    recalls: watch::Sender<usize>,
+    /// Records that were kept.
+    keeps: watch::Sender<usize>,
     to: mpsc::Sender<Publication>,
 }
 
@@ -48,6 +54,7 @@ struct State {
     failing: usize,
     corrupt: bool,
     panicking: bool,
+    leave_panics: bool,
 }
 
 /// What becomes of a call.
@@ -67,9 +74,17 @@ impl Faulty {
             failing: 0,
             corrupt: false,
             panicking: false,
+            leave_panics: false,
         };
-        let faulty = Self { store, state: Mutex::new(state), confirming: watch::Sender::new(true), to };
-        let faulty = Arc::new(faulty);
+        let faulty = Arc::new(Self {
+            store,
+            state: Mutex::new(state),
+            confirming: watch::Sender::new(true),
+            answering: watch::Sender::new(true),
+            recalls: watch::Sender::new(0),
+            keeps: watch::Sender::new(0),
+            to,
+        });
         tokio::spawn(pass_on(Arc::clone(&faulty), feed));
         (faulty, spoiled)
     }
@@ -102,6 +117,31 @@ impl Faulty {
         self.lock().panicking = true;
     }
 
+    /// The next leave panics, as a fault of the program would.
+    pub fn panic_in_leave(&self) {
+        self.lock().leave_panics = true;
+    }
+
+    /// What is asked of records waits for [`Faulty::answer_records`].
+    pub fn hold_records(&self) {
+        self.answering.send_replace(false);
+    }
+
+    /// Answers what waits.
+    pub fn answer_records(&self) {
+        self.answering.send_replace(true);
+    }
+
+    /// How many readings of records were begun, as it changes.
+    pub fn recalls(&self) -> watch::Receiver<usize> {
+        self.recalls.subscribe()
+    }
+
+    /// How many records were kept, as it changes.
+    pub fn keeps(&self) -> watch::Receiver<usize> {
+        self.keeps.subscribe()
+    }
+
     /// Subscriptions take effect, but their confirmation waits for [`Faulty::confirm`].
     pub fn hold_confirmations(&self) {
         self.confirming.send_replace(false);
@@ -129,6 +169,16 @@ impl Faulty {
 
     fn fate(&self) -> Fate {
         self.lock().fate()
+    }
+
+    /// The answer, once those about records may come.
+    fn answered<T: Send + 'static>(&self, answer: Pending<T>) -> Pending<T> {
+        let mut answering = self.answering.subscribe();
+        async move {
+            answering.wait_for(|answering| *answering).await.expect("the store is there");
+            answer.await
+        }
+        .boxed()
     }
 }
 
@@ -262,6 +312,8 @@ impl Store for Faulty {
     }
 
     fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()> {
+        let panics = std::mem::take(&mut self.lock().leave_panics);
+        assert!(!panics, "the test asked for it");
         self.call(|store| store.leave(room, user))
     }
 
@@ -270,11 +322,14 @@ impl Store for Faulty {
     }
 
     fn keep(&self, id: RecordId, record: Vec<u8>, for_ms: Millis) -> Pending<()> {
-        self.call(|store| store.keep(id, record, for_ms))
+        let (answer, keeps) = (self.answered(self.call(|store| store.keep(id, record, for_ms))), self.keeps.clone());
+        answer.inspect(move |_| keeps.send_modify(|keeps| *keeps += 1)).boxed()
     }
 
     fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>> {
-        self.call(|store| store.kept(id))
+        let answer = self.answered(self.call(|store| store.kept(id)));
+        self.recalls.send_modify(|recalls| *recalls += 1);
+        answer
     }
 
     fn renew_lease(&self, for_ms: Millis) -> Pending<()> {

@@ -7,6 +7,8 @@ mod codec;
 #[path = "../common/mod.rs"]
 mod common;
 mod events;
+#[path = "../common/faulty.rs"]
+mod faulty;
 mod misuse;
 mod polling;
 #[path = "../common/redis.rs"]

@@ -1,12 +1,18 @@
 //! Clients that lose their connection, and go on where they were.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use confab::auth::Auth;
 use confab::domain::RoomId;
 use confab::protocol::socketio::{Pid, Place};
+use confab::session::socketio::RENEW_MS;
+use confab::store::Store;
 use serde_json::{Value, json};
 
 use crate::client::{Client, eventually};
-use crate::common::TestApp;
+use crate::common::{TestApp, within};
+use crate::faulty::{Faulty, Spoil};
 
 /// Sends five messages while nobody listens for Ada, and expects her to get them on another instance.
 async fn five_of_five(ada: &mut Client, other: &TestApp, sender: &mut Client) {
@@ -361,4 +367,29 @@ async fn a_message_that_was_edited_far_behind_it_comes_in_its_place_too() {
     assert!(ada.reconnect(&two).await);
     assert_eq!(ada.messages(149).await, expected);
     ada.assert_quiet().await;
+}
+
+#[tokio::test]
+async fn a_renewal_that_waits_for_the_store_ends_without_a_word_of_the_client() {
+    let mut faulty = None;
+    // No ping within an hour, so that nothing but the renewal wakes the client's task.
+    let quiet = [("HEARTBEAT_MS", "3600000"), ("HEARTBEAT_TIMEOUT_MS", "3600000")];
+    let app = TestApp::over(&quiet, |store, feed| {
+        let (between, feed) = Faulty::new(store, feed, 1, Spoil::default());
+        faulty = Some(Arc::clone(&between));
+        (between as Arc<dyn Store>, feed)
+    })
+    .await;
+    let store = faulty.unwrap();
+    let ada = Client::member(&app, "Ada", "R").await;
+    store.hold_records();
+    let (mut recalls, mut keeps) = (store.recalls(), store.keeps());
+    let (recalled, kept) = (*recalls.borrow(), *keeps.borrow());
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(RENEW_MS + 1_000)).await;
+    tokio::time::resume();
+    within(recalls.wait_for(|recalls| *recalls > recalled)).await.unwrap();
+    store.answer_records();
+    within(keeps.wait_for(|keeps| *keeps > kept)).await.unwrap();
+    drop(ada);
 }

@@ -6,7 +6,7 @@ use confab::domain::{Limits, Position, RoomId, User, UserId, UserName};
 use confab::protocol::socketio::{Call, Pid, Place, Purpose, Record, Said};
 use confab::protocol::{Close, Goaway};
 use confab::session::Timing;
-use confab::session::socketio::{Action, Join, JoinEnd, RENEW_MS, Recalled, Session, WAITING_CALLS};
+use confab::session::socketio::{Action, Join, JoinEnd, Recalled, Session, WAITING_CALLS};
 
 const TIMING: Timing = Timing {
     hello_timeout_ms: 10_000,
@@ -16,6 +16,8 @@ const TIMING: Timing = Timing {
     rotate_in_ms: 0,
     store_away_limit_ms: 300_000,
 };
+
+const RENEW_AFTER_MS: u64 = 20 * 60 * 1_000;
 
 /// A session and what it has decided.
 struct Driven {
@@ -30,7 +32,7 @@ impl Driven {
 
     fn with(timing: Timing) -> Self {
         let guest = UserId::parse("guest").unwrap();
-        Self { session: Session::new(Arc::new(Limits::default()), timing, guest, true, 0), now: 0 }
+        Self { session: Session::new(Arc::new(Limits::default()), timing, RENEW_AFTER_MS, guest, true, 0), now: 0 }
     }
 
     fn connected() -> Self {
@@ -289,11 +291,11 @@ fn deadlines_are_met() {
 fn a_record_is_renewed_and_calls_wait_for_it() {
     let mut driven = Driven::member();
     driven.session.pong();
-    let actions = driven.ticks(RENEW_MS);
+    let actions = driven.ticks(RENEW_AFTER_MS);
     assert!(actions.contains(&Action::Renew), "{actions:?}");
     assert_eq!(driven.calls(sign_in("Ada", "S")), []);
     let mut actions = Vec::new();
-    driven.session.renewed(RENEW_MS, &mut actions);
+    driven.session.renewed(RENEW_AFTER_MS, &mut actions);
     assert!(matches!(&actions[..], [Action::Join(_)]));
 }
 
