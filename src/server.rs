@@ -83,6 +83,9 @@ pub enum RunError {
     /// Logs or exporters could not be set up.
     #[error("telemetry can't be set up")]
     Telemetry(#[from] TelemetryError),
+    /// What receives and delivers has ended by itself, which only a fault of the program makes it do.
+    #[error("the rooms' task has ended: nothing would be delivered any more")]
+    Rooms,
     /// Signals can't be listened for.
     #[error("signals can't be received")]
     Signals(#[source] io::Error),
@@ -116,7 +119,7 @@ pub async fn run(mut settings: Settings) -> Result<(), RunError> {
     let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { authority_host(address) };
     tracing::info!(url = format!("http://{host}:{}/", address.port()), %address, instance = settings.instance, "serving");
     let serving = async {
-        server.serve(drain.clone(), end.clone()).await;
+        let served = server.serve(drain.clone(), end.clone()).await;
         tracing::info!("ended");
         // In this order: dropping the exporters blocks for seconds, so they have to be gone to their own thread.
         tokio::select! {
@@ -124,14 +127,14 @@ pub async fn run(mut settings: Settings) -> Result<(), RunError> {
             () = telemetry.stop() => {}
             () = end.cancelled() => {}
         }
+        served
     };
     tokio::select! {
-        () = serving => {}
-        () = ops::serve(ops) => {}
-        () = hang_ups => {}
-        () = signals.into_tokens(&drain, &end) => {}
+        served = serving => served,
+        () = ops::serve(ops) => Ok(()),
+        () = hang_ups => Ok(()),
+        () = signals.into_tokens(&drain, &end) => Ok(()),
     }
-    Ok(())
 }
 
 /// Switches what is logged at every SIGHUP, for ever.
@@ -227,10 +230,13 @@ impl Server {
 
     /// Serves until `drain` is cancelled and every client has moved, or the drain's deadline; or until `end` is
     /// cancelled, at once.
-    pub async fn serve(self, drain: CancellationToken, end: CancellationToken) {
+    ///
+    /// # Errors
+    /// [`RunError::Rooms`], at once: clients find what they missed on another instance, or on this one's successor.
+    pub async fn serve(self, drain: CancellationToken, end: CancellationToken) -> Result<(), RunError> {
         let Self { listener, app, feed, http, deadline, .. } = self;
         let hub = Arc::clone(&app.hub);
-        let receiving = tokio::spawn(Arc::clone(&hub.rooms).run(feed));
+        let mut receiving = tokio::spawn(Arc::clone(&hub.rooms).run(feed));
         let routes = routes(&app);
         let sockets = hub.tasks.clone();
         let mut connections = JoinSet::new();
@@ -245,10 +251,16 @@ impl Server {
             }
         };
         tokio::pin!(drained);
-        loop {
+        let served = loop {
             tokio::select! {
-                () = end.cancelled() => break,
-                () = &mut drained => break,
+                () = end.cancelled() => break Ok(()),
+                () = &mut drained => break Ok(()),
+                ended = &mut receiving => {
+                    // Where it panicked was logged there.
+                    let panicked = ended.is_err_and(|error| error.is_panic());
+                    tracing::error!(panicked, "the rooms' task has ended; so does the instance, with exit code 70");
+                    break Err(RunError::Rooms);
+                }
                 accepted = listener.accept() => match accepted {
                     Ok((tcp, peer)) => {
                         let connection = Connection {
@@ -270,7 +282,7 @@ impl Server {
                     }
                 }
             }
-        }
+        };
         drop(listener);
         if !end.is_cancelled() {
             // Polls were answered by the end of their sessions, and are on their way out.
@@ -285,6 +297,7 @@ impl Server {
             }
         }
         receiving.abort();
+        served
     }
 }
 

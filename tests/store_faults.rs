@@ -8,6 +8,7 @@ mod faulty;
 use std::sync::Arc;
 
 use common::{Raw, TestApp};
+use confab::server::RunError;
 use confab::store::Store;
 use faulty::{Faulty, Spoil};
 use serde_json::{Value, json};
@@ -114,4 +115,25 @@ async fn a_fault_of_the_program_closes_one_socket_with_1011_and_nobody_else_noti
     assert_eq!(unlucky.closed_with().await, 1011);
     assert_eq!(answer(&mut other, send("k"), 10).await["type"], "sent");
     app.assert_serves().await;
+}
+
+#[tokio::test]
+async fn an_instance_whose_rooms_task_panics_ends_by_itself() {
+    let (app, store) = instance(&[("PRESENCE__GRACE_MS", "100")]).await;
+    let (leaving, mut other) = (app.member("Ada", "tea").await, app.member("Bo", "tea").await);
+    store.panic_in_leave();
+    // Whoever loses the connection leaves after the grace, by the rooms' task.
+    drop(leaving);
+    other.ended().await;
+    assert!(matches!(app.failed().await, RunError::Rooms));
+}
+
+#[tokio::test]
+async fn an_instance_whose_feed_ends_ends_by_itself() {
+    let (to, ended) = tokio::sync::mpsc::channel(1);
+    let app = TestApp::over(&[], |store, _| (store, ended)).await;
+    let mut client = app.signed_in("Ada").await;
+    drop(to);
+    client.ended().await;
+    assert!(matches!(app.failed().await, RunError::Rooms));
 }

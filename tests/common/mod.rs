@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use confab::config::{Environment, Settings};
 use confab::metrics::Metrics;
-use confab::server::{Server, connect};
+use confab::server::{RunError, Server, connect};
 use confab::store::memory::{Memory, SystemClock};
 use confab::store::{Feed, Store};
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub struct TestApp {
     pub drain: CancellationToken,
     /// What a second SIGTERM does.
     pub end: CancellationToken,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<Result<(), RunError>>,
 }
 
 impl TestApp {
@@ -106,7 +106,12 @@ impl TestApp {
 
     /// Waits until it has ended by itself.
     pub async fn ended(self) {
-        within(self.serving).await.unwrap();
+        within(self.serving).await.unwrap().unwrap();
+    }
+
+    /// Waits until it has ended by itself because of a fault.
+    pub async fn failed(self) -> RunError {
+        within(self.serving).await.unwrap().unwrap_err()
     }
 
     /// A TCP connection that has said nothing.
