@@ -13,7 +13,8 @@ use std::time::Duration;
 use confab::domain::{Body, Draft, Key, Limits, Millis, Position, RoomId, Text, User, UserId, UserName};
 use confab::protocol::{Code, Refused};
 use confab::rooms::{
-    Answer, Dialect, JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken, WAIT_MS, WAITING_WRITES,
+    Answer, Dialect, JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken, WAIT_MS, WAITING_BYTES,
+    WAITING_WRITES,
 };
 use confab::store::memory::{Clock, Memory};
 use confab::store::{AppendError, FEED_CAPACITY, Feed, Pending, Refusal, Store, StoreError, Stored};
@@ -90,7 +91,7 @@ impl World {
     fn connect(&self, number: u64) -> Client {
         let mailbox = Mailbox::new(number, Dialect::Native, 1024 * 1024);
         self.rooms.connect(&mailbox);
-        self.rooms.signed_in(&mailbox, &user().id, 0);
+        self.rooms.signed_in(&mailbox, &user(), 0);
         Client { mailbox, offsets: Vec::new(), notes: Vec::new(), joined: 0, came: Vec::new() }
     }
 
@@ -414,6 +415,46 @@ async fn writes_wait_for_the_delivery_of_those_before_them_and_keep_their_order(
     let offsets: Vec<_> = stored.into_iter().map(|stored| stored.unwrap().position.offset).collect();
     assert_eq!(offsets, (1..=FLOOD).collect::<Vec<_>>(), "the order of the calls");
     client.assert_complete(FLOOD);
+}
+
+/// The longest text that a message may have.
+fn long_draft(sender: usize, number: usize) -> Draft {
+    let body = Body::Message { text: Text::Kept("x".repeat(Limits::default().text_bytes).into()), reply_to: None };
+    Draft { body, ..draft(&format!("key-{sender}-{number}")) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_senders_of_long_texts_do_not_cut_off_a_reader_who_keeps_pace() {
+    const SENDERS: usize = 90;
+    const EACH: usize = 10;
+    // Fourteen times what may wait for the reader, and less than may wait at the gate.
+    let world = World::new(13, Spoil::default());
+    let mut client = world.connect(1);
+    world.join(&client, &room("r")).await.unwrap();
+    let sending = (0..SENDERS).map(|sender| {
+        let rooms = Arc::clone(&world.rooms);
+        tokio::spawn(async move {
+            let writes = (0..EACH).map(|number| rooms.write(&room("r"), long_draft(sender, number)));
+            join_all(writes).await.into_iter().for_each(|stored| assert!(stored.is_ok(), "{stored:?}"));
+        })
+    });
+    let sending: Vec<_> = sending.collect();
+    let all = (SENDERS * EACH) as u64;
+    client.read_until("all of it arrives live", |client| client.last() == all).await;
+    client.assert_complete(all);
+    join_all(sending).await.into_iter().for_each(|sent| sent.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_bytes_wait_than_may() {
+    let (world, _feed) = World::standing_still(14, Spoil::default(), 100);
+    // Fewer writes than may wait.
+    let writes = 2 * WAITING_BYTES / Limits::default().text_bytes;
+    assert!(writes < WAITING_WRITES);
+    let mut writes: Vec<_> = (0..writes).map(|number| world.rooms.write(&room("r"), long_draft(0, number))).collect();
+    let waiting = writes.iter_mut().filter_map(|write| write.now_or_never().is_none().then_some(())).count();
+    let most = WAITING_BYTES / Limits::default().text_bytes;
+    assert!((most * 9 / 10..=most).contains(&waiting), "{waiting} wait");
 }
 
 #[tokio::test(start_paused = true)]

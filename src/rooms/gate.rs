@@ -23,7 +23,8 @@ use crate::store::{AppendError, Feed, Pending, Refusal, Store, StoreError, Store
 /// that a room that has to be read again meanwhile finds all of it.
 pub const AHEAD_WRITES: usize = 1_000;
 
-/// Bytes of them, so that what comes out at once is a part of what a socket may have waiting.
+/// Bytes of them, and never more than a quarter of what may wait for a socket: what is let through before and after one
+/// look of the rooms' task may come out at once, which then is half of it.
 pub const AHEAD_BYTES: usize = 256 * 1024;
 
 /// Writes that may wait.
@@ -41,6 +42,8 @@ const RETRY_MS: Millis = 500;
 /// Lets writes through to a store.
 pub struct Gate {
     store: Arc<dyn Store>,
+    /// Bytes that may be ahead.
+    ahead_bytes: usize,
     state: Mutex<State>,
     unanswered: Unanswered,
     /// How many wait, for those who must not take the lock.
@@ -79,9 +82,9 @@ struct Waiting {
 }
 
 impl Load {
-    /// Whether one more may go. A single write may, whatever its size.
-    const fn has_room(self, bytes: usize) -> bool {
-        self.writes == 0 || (self.writes < AHEAD_WRITES && self.bytes + bytes <= AHEAD_BYTES)
+    /// Whether one more may go where `most` bytes may be ahead. A single write of ours may, whatever its size.
+    const fn has_room(self, bytes: usize, most: usize) -> bool {
+        self.writes < AHEAD_WRITES && (self.bytes == 0 || self.bytes + bytes <= most)
     }
 
     const fn add(&mut self, bytes: usize) {
@@ -91,10 +94,11 @@ impl Load {
 }
 
 impl Gate {
-    /// An open one.
-    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+    /// An open one, for sockets that may have `outbox_bytes` waiting each.
+    pub fn new(store: Arc<dyn Store>, outbox_bytes: usize) -> Arc<Self> {
         Arc::new(Self {
             store,
+            ahead_bytes: AHEAD_BYTES.min(outbox_bytes / 4),
             state: Mutex::default(),
             unanswered: Unanswered::default(),
             waiting: AtomicUsize::new(0),
@@ -107,7 +111,7 @@ impl Gate {
     pub fn append(self: &Arc<Self>, room: &RoomId, draft: Draft, now: Millis) -> Pending<Stored, AppendError> {
         let bytes = cost_of(&draft.user, &draft.key, &draft.body);
         let mut state = self.lock();
-        if state.queue.is_empty() && state.ahead.has_room(bytes) {
+        if state.queue.is_empty() && state.ahead.has_room(bytes, self.ahead_bytes) {
             state.ahead.add(bytes);
             let place = Place::take(self, bytes);
             drop(state);
@@ -132,16 +136,18 @@ impl Gate {
         .boxed()
     }
 
-    /// The rooms' task has taken in everything but what is in its feed: lets through what may go now.
+    /// The rooms' task has just taken a batch in, or its feed is empty: lets through what may go now. To be called at no
+    /// other time: the bytes in the feed are forgotten here, and known to be few only then.
     pub fn open(self: &Arc<Self>, feed: &Feed, now: Millis) {
         let mut state = self.lock();
-        // In this order: a write is in the feed before it is answered.
+        // In this order: the embedded store has a write in the feed before it is answered. Over Redis answer and publication
+        // come on different connections, so a write that is answered first is missed here until it is in the feed.
         let Unanswered { writes, bytes } = &self.unanswered;
         let (writes, bytes) = (writes.load(Ordering::SeqCst), bytes.load(Ordering::SeqCst));
         state.ahead = Load { writes: writes + feed.len(), bytes };
         while let Some(next) = state.queue.front() {
             let expired = now.saturating_sub(next.since) > WAIT_MS;
-            if !expired && !state.ahead.has_room(next.bytes) {
+            if !expired && !state.ahead.has_room(next.bytes, self.ahead_bytes) {
                 break;
             }
             let Some(Waiting { room, draft, bytes, answer, .. }) = state.queue.pop_front() else { break };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::try_join;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::mailbox::Dialect;
 use super::push::{Entries, NewStart, Push, frame};
@@ -29,6 +29,10 @@ const RETRY_MS: Millis = 1_000;
 /// `limits.history_bytes` has by default.
 const EDITS_WITHIN_PAGES: usize = 32;
 
+/// How long a join reads ahead for them: a part of [`ANSWER_WITHIN`], so that a slow store leaves out what it must and the
+/// client comes in nevertheless.
+const EDITS_WITHIN: Duration = Duration::from_millis(250);
+
 /// How long a long resume waits before it asks a store again that didn't answer.
 const READ_AGAIN_AFTER: Duration = Duration::from_millis(1_000);
 
@@ -43,7 +47,7 @@ pub(super) async fn join(
     let (kind, since) = (if request.since.is_some() { JoinKind::Resume } else { JoinKind::Fresh }, Instant::now());
     let room = rooms.pin(&request.room);
     let mut entrance = Entrance { rooms, room, mailbox, user, holding: false };
-    let answer = tokio::time::timeout(ANSWER_WITHIN, entrance.answer(&request)).await;
+    let answer = timeout(ANSWER_WITHIN, entrance.answer(&request)).await;
     metrics.join_duration.record_time(kind, since.elapsed());
     let answer = answer.unwrap_or_else(|_| {
         let refused = Refused::new(request.id, Code::Unavailable, "the room could not be read in time: retry");
@@ -108,7 +112,10 @@ impl Entrance {
                     continued(id, &read)?;
                 }
                 self.keep_record(answer, &read).await.map_err(by_store)?;
-                later = self.later_edits(&read).await.map_err(by_store)?;
+                // What was found in time stays.
+                if let Ok(found) = timeout(EDITS_WITHIN, self.later_edits(&read, &mut later)).await {
+                    found.map_err(by_store)?;
+                }
             }
             if let Some(reading) = self.reply(request, read, &later, mark) {
                 return Ok((Seated { created }, reading));
@@ -137,7 +144,11 @@ impl Entrance {
             let unknown = state.hold(&self.user);
             self.holding = true;
             // Called under the lock, so that the store sees comings and goings in the order they have here.
-            (created, unknown.then(|| self.rooms.store.enter(&self.room.id, &self.user, self.mailbox.named_at())))
+            (
+                created,
+                unknown
+                    .then(|| self.rooms.store.enter(&self.room.id, &self.user, self.mailbox.named_at(&self.user.name))),
+            )
         };
         if let Some(entering) = entering {
             entering.await.map_err(|error| refused_by_store(id, error))?;
@@ -231,12 +242,11 @@ impl Entrance {
     }
 
     /// Of a page's messages that were edited behind its end, the texts of now: Socket.IO clients hear nothing of edits, so
-    /// a message comes in its place with that text or never.
-    async fn later_edits(&self, read: &After) -> Result<Edits, StoreError> {
+    /// a message comes in its place with that text or never. They are added to `later` as they are found.
+    async fn later_edits(&self, read: &After, later: &mut Edits) -> Result<(), StoreError> {
         let (After::Continued(page) | After::Reset(_, page)) = read;
-        let mut later = Edits::new();
         if matches!(self.mailbox.dialect(), Dialect::Native) {
-            return Ok(later);
+            return Ok(());
         }
         let mut wanted = event::edited_later(&page.entries);
         let (mut from, mut top) = (end_of(page), page.top);
@@ -254,7 +264,7 @@ impl Entrance {
             }
             (from, top) = (end_of(&ahead), ahead.top);
         }
-        Ok(later)
+        Ok(())
     }
 
     /// Pushes the log from a position on, as fast as the socket takes it, until the socket is where the room is.
@@ -264,11 +274,12 @@ impl Entrance {
         loop {
             poll_fn(|cx| self.mailbox.poll_drained(cx, size.bytes)).await;
             let read = self.rooms.store.read_after(&self.room.id, from.into(), size, size).await;
+            let mut later = Edits::new();
             let read = match read {
-                Ok(read) => self.later_edits(&read).await.map(|later| (read, later)),
+                Ok(read) => self.later_edits(&read, &mut later).await.map(|()| read),
                 Err(error) => Err(error),
             };
-            let Ok((read, later)) = read else {
+            let Ok(read) = read else {
                 tokio::time::sleep(READ_AGAIN_AFTER).await;
                 continue;
             };
@@ -362,7 +373,7 @@ pub(super) async fn history(
     limit: usize,
 ) -> Event {
     let size = PageSize { entries: limit, bytes: rooms.settings.limits.page_bytes };
-    let reading = tokio::time::timeout(ANSWER_WITHIN, rooms.store.read_before(&room, before, size));
+    let reading = timeout(ANSWER_WITHIN, rooms.store.read_before(&room, before, size));
     match reading.await {
         Ok(Ok(Page { entries, top, oldest })) => {
             let first = entries.first().map_or_else(|| before.unwrap_or(top.offset + 1), |entry| entry.offset);

@@ -1,8 +1,7 @@
 //! What waits for one socket: a queue bounded in bytes, which many rooms fill and one socket task empties.
 
-use std::cmp;
+use std::cmp::Ordering;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -24,8 +23,7 @@ pub struct Mailbox {
     id: u64,
     dialect: Dialect,
     limit: usize,
-    /// When the user took the name that this socket has for them; 0 before there is one.
-    named_at: AtomicU64,
+    named: Mutex<Named>,
     queue: Mutex<Queue>,
     reader: AtomicWaker,
 }
@@ -37,6 +35,15 @@ pub enum Dialect {
     Native,
     /// The tutorial's events.
     Socketio(Arc<socketio::Style>),
+}
+
+/// The name that this socket has for the user, and when they took it; 0 before there is one. The order of names is this
+/// order: by time, and of one millisecond by the name itself, so that it is the same on every instance. It is the order in
+/// which they were taken as far as the machines' clocks agree.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Named {
+    at: Millis,
+    name: String,
 }
 
 #[derive(Debug, Default)]
@@ -103,7 +110,7 @@ impl Mailbox {
     #[must_use]
     pub fn new(id: u64, dialect: Dialect, limit: usize) -> Arc<Self> {
         let (queue, reader) = (Mutex::default(), AtomicWaker::new());
-        Arc::new(Self { id, dialect, limit, named_at: AtomicU64::new(0), queue, reader })
+        Arc::new(Self { id, dialect, limit, named: Mutex::default(), queue, reader })
     }
 
     /// The socket's number, unique over all instances.
@@ -118,27 +125,33 @@ impl Mailbox {
         &self.dialect
     }
 
-    /// When the user took the name that this socket has for them, in milliseconds since the Unix epoch; 0 before.
+    /// When the user took this name, in milliseconds since the Unix epoch; 0 where the socket knows another one by now, so
+    /// that an old name never goes out with the time of a new one.
     #[must_use]
-    pub fn named_at(&self) -> Millis {
-        self.named_at.load(Ordering::Relaxed)
+    pub fn named_at(&self, name: &UserName) -> Millis {
+        let named = self.named();
+        if named.name == name.as_str() { named.at } else { 0 }
     }
 
     /// They take one here and `now`. Later than all that was heard of, even where this machine's clock is behind.
-    pub(super) fn take_name(&self, now: Millis) -> Millis {
-        let named_at = now.max(self.named_at().saturating_add(1));
-        self.named_at.store(named_at, Ordering::Relaxed);
-        named_at
+    pub(super) fn take_name(&self, name: &UserName, now: Millis) -> Millis {
+        let mut named = self.named();
+        let at = now.max(named.at.saturating_add(1));
+        *named = Named { at, name: name.as_str().to_owned() };
+        at
     }
 
-    /// They took one elsewhere, which comes from a room's publication where there is a `room`.
+    /// They took one elsewhere, which comes from a room's publication where there is a `room`. The later of the two stays,
+    /// see [`Named`]; nothing is answered to the name that is known already, so two sockets can't correct each other forever.
     pub(super) fn hear_name(&self, name: &UserName, named_at: Millis, room: Option<&RoomId>) {
-        match (named_at.cmp(&self.named_at()), room) {
-            (cmp::Ordering::Greater, _) => {
-                self.named_at.store(named_at, Ordering::Relaxed);
+        let heard = Named { at: named_at, name: name.as_str().to_owned() };
+        let mut named = self.named();
+        match (heard.cmp(&named), room) {
+            (Ordering::Greater, _) => {
+                *named = heard;
                 self.note(Note::Renamed(name.clone(), named_at));
             }
-            (cmp::Ordering::Less, Some(room)) => self.note(Note::Misnamed(room.clone())),
+            (Ordering::Less, Some(room)) => self.note(Note::Misnamed(room.clone())),
             _ => {}
         }
     }
@@ -236,6 +249,10 @@ impl Mailbox {
         self.lock().bytes
     }
 
+    fn named(&self) -> MutexGuard<'_, Named> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -273,5 +290,37 @@ impl Queue {
 
     fn wake_drained(&mut self) {
         self.drained.drain(..).for_each(Waker::wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a test fails by panicking
+
+    use super::*;
+
+    fn name(name: &str) -> UserName {
+        UserName::parse(name, 64).unwrap()
+    }
+
+    #[test]
+    fn of_names_taken_in_one_millisecond_the_same_one_stays_everywhere_and_nothing_is_said_twice() {
+        let room = RoomId::parse("r", 128).unwrap();
+        let [a, b] = [1, 2].map(|id| Mailbox::new(id, Dialect::Native, 1_024));
+        a.take_name(&name("A"), 7);
+        b.take_name(&name("B"), 7);
+        for _ in 0..2 {
+            a.hear_name(&name("B"), 7, Some(&room));
+            b.hear_name(&name("B"), 7, Some(&room));
+        }
+        b.hear_name(&name("A"), 7, Some(&room));
+        let mut heard = [&a, &b].map(|mailbox| {
+            let mut taken = Taken::default();
+            mailbox.take(0, &mut taken);
+            taken.notes
+        });
+        assert_eq!(heard[0].pop(), Some(Note::Renamed(name("B"), 7)));
+        assert_eq!(heard[1].pop(), Some(Note::Misnamed(room)));
+        assert!(heard.iter().all(Vec::is_empty));
     }
 }

@@ -46,7 +46,7 @@ use gate::Gate;
 use room::{Healing, Phase, PresenceDue, PresenceRules, Room, State};
 use tail::Doubt;
 
-pub use gate::{WAIT_MS, WAITING_WRITES};
+pub use gate::{WAIT_MS, WAITING_BYTES, WAITING_WRITES};
 pub use mailbox::{Dialect, Live, Mailbox, Note, Taken};
 
 /// Publications that are taken out of the feed at a time: more than the gate lets this instance add meanwhile.
@@ -180,7 +180,7 @@ impl Rooms {
     pub fn new(store: Arc<dyn Store>, settings: RoomSettings) -> Arc<Self> {
         let reachable = AtomicBool::new(store.health().reachable);
         Arc::new(Self {
-            gate: Gate::new(Arc::clone(&store)),
+            gate: Gate::new(Arc::clone(&store), settings.limits.outbox_bytes),
             store,
             settings,
             started: Instant::now(),
@@ -207,7 +207,7 @@ impl Rooms {
                     None => std::future::pending().await,
                 }
             };
-            tokio::select! {
+            let took_in = tokio::select! {
                 received = feed.recv_many(&mut batch, FEED_BATCH) => {
                     if received == 0 {
                         return;
@@ -218,14 +218,27 @@ impl Rooms {
                         batch.push(publication);
                     }
                     self.receive(&mut batch);
+                    true
                 }
-                () = duty => self.do_due(),
-                () = self.agenda.earlier() => {}
-                () = self.gate.nudged() => {}
-                _ = check.tick() => self.check_all(),
-                _ = lease.tick() => self.renew_lease(),
+                () = duty => {
+                    self.do_due();
+                    false
+                }
+                () = self.agenda.earlier() => false,
+                () = self.gate.nudged() => false,
+                _ = check.tick() => {
+                    self.check_all();
+                    false
+                }
+                _ = lease.tick() => {
+                    self.renew_lease();
+                    false
+                }
+            };
+            // Where something is in the feed, the next batch follows at once and opens it.
+            if took_in || feed.is_empty() {
+                self.gate.open(&feed, self.now());
             }
-            self.gate.open(&feed, self.now());
         }
     }
 
@@ -237,10 +250,10 @@ impl Rooms {
 
     /// The socket belongs to a user, who takes a name on it `now`, in milliseconds since the Unix epoch: it hears of the
     /// user's later names.
-    pub fn signed_in(&self, mailbox: &Mailbox, user: &UserId, now: Millis) {
+    pub fn signed_in(&self, mailbox: &Mailbox, user: &User, now: Millis) {
         let mut sockets = lock(&self.sockets);
-        mailbox.take_name(now);
-        let own = sockets.by_user.entry(user.clone()).or_default();
+        mailbox.take_name(&user.name, now);
+        let own = sockets.by_user.entry(user.id.clone()).or_default();
         if !own.contains(&mailbox.id()) {
             own.push(mailbox.id());
         }
@@ -343,14 +356,14 @@ impl Rooms {
     /// it. Each socket's owner then calls [`Rooms::refresh`] for its rooms.
     pub fn rename(&self, user: &User, mailbox: &Mailbox, now: Millis) {
         let sockets = lock(&self.sockets);
-        let named_at = mailbox.take_name(now);
+        let named_at = mailbox.take_name(&user.name, now);
         sockets.tell_named(user, named_at, None);
     }
 
     /// Gives a room the name that the user has on a socket.
     pub fn refresh(&self, room: &RoomId, user: &User, mailbox: &Mailbox) {
         // Nobody waits for it; a lost name is repaired when the user enters again.
-        drop(self.store.enter(room, user, mailbox.named_at()));
+        drop(self.store.enter(room, user, mailbox.named_at(&user.name)));
     }
 
     /// Puts a note into every mailbox that this client must move.

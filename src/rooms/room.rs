@@ -507,7 +507,7 @@ impl State {
         }
     }
 
-    /// The mailboxes of a user's sockets here that are live.
+    /// The mailboxes of a user's sockets that have a seat here, live or still catching up.
     pub fn sockets_of<'a>(&'a self, user: &UserId) -> impl Iterator<Item = &'a Arc<Mailbox>> {
         let sockets = self.locals.get(user).map_or(&[][..], |local| &local.sockets);
         sockets.iter().filter_map(|socket| self.seats.get(socket)).map(|seat| &seat.mailbox)

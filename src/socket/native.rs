@@ -126,7 +126,7 @@ impl Native {
         };
         self.answer(CommandType::Hello, &welcome);
         if first {
-            hub.rooms.signed_in(&self.mailbox, &user.id, unix_ms);
+            hub.rooms.signed_in(&self.mailbox, &user, unix_ms);
             if self.session.is_degraded() {
                 self.reply(&Event::Degraded { on: true });
             }
@@ -370,7 +370,7 @@ impl Client for Native {
         let mut actions = Vec::new();
         match note {
             // Unless one was taken here since it was noted.
-            Note::Renamed(name, named_at) if named_at == self.mailbox.named_at() => {
+            Note::Renamed(name, named_at) if named_at == self.mailbox.named_at(&name) => {
                 self.session.renamed(name);
                 self.refresh_rooms();
             }

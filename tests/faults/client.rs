@@ -91,7 +91,7 @@ impl Client {
         let dies = if dies >= end { over } else { dies };
         let mailbox = Mailbox::new(id, Dialect::Native, 1024 * 1024);
         instance.rooms.connect(&mailbox);
-        instance.rooms.signed_in(&mailbox, &self.user.id, 0);
+        instance.rooms.signed_in(&mailbox, &self.user, 0);
         self.record("", What::Open { instance: String::new(), user: self.user.id.as_str().to_owned() });
         let mut connection = Connection { instance, mailbox, under_way: FuturesUnordered::new() };
         for room in ROOMS {
