@@ -11,7 +11,7 @@ from .control import is_ready
 from .problem import Problem
 from .processes import free_port
 from .secret_files import SecretFiles
-from .settings import HERE
+from .settings import HERE, make_state
 
 PROJECT = "confab-local"
 
@@ -109,8 +109,7 @@ class Compose:
                 free_port(getattr(self.settings, name), f"LOCAL_{name.upper()}")
         docker.prepare_images(self.settings.images)
         # The containers' users aren't this one; the folder above is this user's alone.
-        self.state.mkdir(parents=True, exist_ok=True)
-        self.state.chmod(0o700)
+        make_state(self.state)
         SecretFiles(self.state / "secrets").make(mode=0o644)
         self.marker.touch()
         instances = max(self.settings.instances, 1)

@@ -13,7 +13,7 @@ from .control import is_ready
 from .problem import Problem
 from .processes import free_port
 from .secret_files import SecretFiles
-from .settings import HERE
+from .settings import HERE, make_state
 
 CLUSTER = "confab-local"
 CONTEXT = f"kind-{CLUSTER}"
@@ -90,8 +90,7 @@ class Kind:
                 print("local: what an earlier start left is cleaned away")
             free_port(self.settings.port, "LOCAL_PORT")
         docker.prepare_images(self.settings.images)
-        self.state.mkdir(parents=True, exist_ok=True)
-        self.state.chmod(0o700)
+        make_state(self.state)
         secrets = SecretFiles(self.state / "secrets")
         secrets.make()
         if not self.marker.exists():

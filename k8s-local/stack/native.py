@@ -15,7 +15,7 @@ import time
 from . import processes
 from .control import ask
 from .problem import Problem
-from .settings import HERE, ROOT
+from .settings import HERE, ROOT, make_state
 from .supervisor import programs
 
 READY_WITHIN_S = 120
@@ -65,8 +65,8 @@ class Native:
             raise Problem(full)
         port = processes.free_port(wanted.port, "LOCAL_PORT")
         redis_port = processes.free_port(wanted.redis_port, "LOCAL_REDIS_PORT")
-        (self.state / "logs").mkdir(parents=True)
-        self.state.chmod(0o700)
+        make_state(self.state)
+        (self.state / "logs").mkdir()
         with open(self.state / "logs" / "supervisor.log", "ab") as log:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-m", "stack.supervisor", fingerprint],

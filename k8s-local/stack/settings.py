@@ -19,6 +19,9 @@ PROFILES = {"release": "release", "dev": "debug"}
 # profiles it builds, or a service that is built already.
 OUTSIDE_FILE = ("LOCAL_STATE", "LOCAL_PROFILE", "LOCAL_PROGRAM")
 
+# In the state's folder from its making on: what is removed with everything in it is the stack's own.
+OWN = ".confab-local"
+
 # A path to a socket may have 107 bytes (unix(7)); the longest name below the state's folder needs so many.
 SOCKET_NAME = 24
 SOCKET_PATH = 107
@@ -96,6 +99,22 @@ def load(environ=None):
         wrong.append(f"LOCAL_PORT and LOCAL_REDIS_PORT are both {settings.port}: allowed are two different ports")
     if len(os.fsencode(settings.state)) + SOCKET_NAME > SOCKET_PATH:
         wrong.append(f"LOCAL_STATE={settings.state}: too long for the sockets in it; allowed are {SOCKET_PATH - SOCKET_NAME} bytes")
+    if is_foreign(settings.state):
+        wrong.append(f"LOCAL_STATE={settings.state}: not empty and not a local stack's; allowed is a folder that isn't there yet")
     if wrong:
         raise Problem("; ".join(wrong))
     return settings
+
+
+def is_foreign(folder):
+    """Whether it holds something that no stack of ours put there."""
+    if not folder.exists():
+        return False
+    return not folder.is_dir() or (any(folder.iterdir()) and not (folder / OWN).exists())
+
+
+def make_state(folder):
+    """Makes the state's folder, this user's alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    (folder / OWN).touch()

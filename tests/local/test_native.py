@@ -141,6 +141,16 @@ def test_a_full_disk_is_told(local):
     assert "the disk is full (/x): make room" in of_the_machine(OSError(28, "No space left on device", "/x"))
 
 
+def test_a_folder_with_something_else_in_it_is_left_alone(local, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "letter").write_text("dear")
+    for command in ("up", "down"):
+        done = local.run(command, LOCAL_STATE=str(theirs))
+        assert done.code != 0 and f"LOCAL_STATE={theirs}: not empty and not a local stack's" in done.output, done.output
+    assert (theirs / "letter").read_text() == "dear"
+
+
 def test_nothing_up_is_told(local):
     for command in ("status", "smoke", "logs", "open"):
         done = local.run(command)
