@@ -257,8 +257,14 @@ impl Fleet {
                     }
                     Order::Stop => {}
                     Order::Kill => signal(&child, Signal::SIGKILL),
-                    Order::Freeze => signal(&child, Signal::SIGSTOP),
-                    Order::Thaw => signal(&child, Signal::SIGCONT),
+                    Order::Freeze => {
+                        instance.set_frozen(true);
+                        signal(&child, Signal::SIGSTOP);
+                    }
+                    Order::Thaw => {
+                        instance.set_frozen(false);
+                        signal(&child, Signal::SIGCONT);
+                    }
                 },
                 () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
                     eprintln!("proxy: {} didn't end within {} s of SIGTERM and is killed", instance.name, GRACE.as_secs());

@@ -107,11 +107,9 @@ impl Front {
         let upgrade = request.headers().get(UPGRADE).cloned();
         let ours = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         forwarded(&mut request, self.peer.ip(), upgrade.as_ref());
-        let Some((seat, tcp)) = self.reach(wish.as_deref()).await else {
-            return own(StatusCode::TOO_MANY_REQUESTS, "no instance has room for the request");
-        };
-        let Some(tcp) = tcp else {
-            return own(StatusCode::SERVICE_UNAVAILABLE, "no instance answers");
+        let (seat, tcp) = match self.reach(wish.as_deref()).await {
+            Ok(reached) => reached,
+            Err(refused) => return refused,
         };
         let seat = Arc::new(seat);
         let Ok((mut sender, connection)) = client::handshake::<_, Incoming>(TokioIo::new(tcp)).await else {
@@ -146,17 +144,22 @@ impl Front {
         response.map(Either::Left)
     }
 
-    /// A seat and a connection to it: no seat is `None`, no connection on any of them is `Some((_, None))`.
-    async fn reach(&self, wish: Option<&str>) -> Option<(Seat, Option<TcpStream>)> {
-        let mut seat = self.pool.seat(wish).await?;
-        for _ in 1..TRIES {
+    /// A seat and a connection to it, or the answer where there is none. No instance is tried twice: one that died has
+    /// nothing under way, and so would be chosen for the emptiest again and again.
+    async fn reach(&self, wish: Option<&str>) -> Result<(Seat, TcpStream), Response<Body>> {
+        let mut tried = Vec::new();
+        while tried.len() < TRIES {
+            let Some(seat) = self.pool.seat(wish, &tried).await else { break };
             if let Some(tcp) = connect(seat.instance.address).await {
-                return Some((seat, Some(tcp)));
+                return Ok((seat, tcp));
             }
-            seat = self.pool.seat(None).await?;
+            tried.push(Arc::clone(&seat.instance));
         }
-        let tcp = connect(seat.instance.address).await;
-        Some((seat, tcp))
+        Err(if tried.is_empty() {
+            own(StatusCode::TOO_MANY_REQUESTS, "no instance has room for the request")
+        } else {
+            own(StatusCode::SERVICE_UNAVAILABLE, "no instance answers")
+        })
     }
 }
 

@@ -130,7 +130,7 @@ async fn run_front(args: FrontArgs) -> Result<ExitCode, String> {
         () = async {
             match &fleet {
                 Some(fleet) => fleet.keep().await,
-                None => discovery::follow(args.instances, pool.clone()).await,
+                None => discovery::follow(args.instances, pool.clone(), discovery::resolve).await,
             }
         } => {}
         signalled = ended() => signalled?,

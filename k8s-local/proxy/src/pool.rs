@@ -61,6 +61,7 @@ pub struct Instance {
     /// Cancelled when it is gone: what is under way ends.
     pub gone: CancellationToken,
     state: AtomicU8,
+    frozen: AtomicBool,
     in_flight: AtomicUsize,
     idle_since: Mutex<Instant>,
 }
@@ -77,6 +78,7 @@ impl Instance {
             revision,
             gone: CancellationToken::new(),
             state: AtomicU8::new(State::Starting as u8),
+            frozen: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
         }
@@ -94,6 +96,11 @@ impl Instance {
         State::ALL[usize::from(self.state.load(Ordering::Relaxed))]
     }
 
+    /// Whether it was stopped where it is, on purpose. Says nothing to whoever chooses: that is the probes' business.
+    pub fn set_frozen(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Relaxed);
+    }
+
     /// Requests under way, sockets included.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -104,7 +111,7 @@ impl Instance {
     #[must_use]
     pub fn described(&self) -> Value {
         json!({"name": self.name, "address": self.address.to_string(), "pid": self.pid, "revision": self.revision,
-               "state": self.state().name(), "requests": self.in_flight(),
+               "state": self.state().name(), "frozen": self.frozen.load(Ordering::Relaxed), "requests": self.in_flight(),
                "operations_port": self.operations.map(|address| address.port())})
     }
 
@@ -224,10 +231,10 @@ impl Pool {
         self.cut();
     }
 
-    /// A seat on the instance that `affinity` names, if it has room, or on the emptiest. Waits up to [`PENDING`] for one;
-    /// `None` then, which is Cloud Run's 429.
-    pub async fn seat(&self, affinity: Option<&str>) -> Option<Seat> {
-        if let Some(seat) = self.try_seat(affinity) {
+    /// A seat on the instance that `affinity` names, if it has room, or on the emptiest; on none of those that were `tried`
+    /// for the request already. Waits up to [`PENDING`] for one; `None` then, which is Cloud Run's 429.
+    pub async fn seat(&self, affinity: Option<&str>, tried: &[Arc<Instance>]) -> Option<Seat> {
+        if let Some(seat) = self.try_seat(affinity, tried) {
             return Some(seat);
         }
         let _waiting = Waiting::new(&self.shared);
@@ -236,7 +243,7 @@ impl Pool {
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if let Some(seat) = self.try_seat(affinity) {
+            if let Some(seat) = self.try_seat(affinity, tried) {
                 return Some(seat);
             }
             if self.shared.closed.load(Ordering::Relaxed) || timeout_at(deadline, changed).await.is_err() {
@@ -245,17 +252,14 @@ impl Pool {
         }
     }
 
-    fn try_seat(&self, affinity: Option<&str>) -> Option<Seat> {
+    fn try_seat(&self, affinity: Option<&str>, tried: &[Arc<Instance>]) -> Option<Seat> {
         if self.shared.closed.load(Ordering::Relaxed) {
             return None;
         }
         let instances = lock(&self.shared.instances);
-        let mut open = instances
-            .iter()
-            .filter(|one| one.state() == State::Ready && one.in_flight() < self.shared.concurrency)
-            .peekable();
-        open.peek()?;
-        let open: Vec<_> = open.collect();
+        let has_room = |one: &Instance| one.state() == State::Ready && one.in_flight() < self.shared.concurrency;
+        let was_tried = |one: &Arc<Instance>| tried.iter().any(|other| Arc::ptr_eq(one, other));
+        let open: Vec<_> = instances.iter().filter(|one| has_room(one) && !was_tried(one)).collect();
         let wished = affinity.and_then(|name| open.iter().find(|one| one.name == name));
         let chosen = wished.or_else(|| open.iter().min_by_key(|one| one.in_flight()))?;
         // Under the lock of the list, so the cap holds.
@@ -313,27 +317,27 @@ mod tests {
     #[tokio::test]
     async fn the_emptiest_instance_gets_the_next_request() {
         let pool = pool(&["a", "b"], 10);
-        let first = pool.seat(None).await.unwrap();
-        let second = pool.seat(None).await.unwrap();
+        let first = pool.seat(None, &[]).await.unwrap();
+        let second = pool.seat(None, &[]).await.unwrap();
         assert_ne!(first.instance.name, second.instance.name);
     }
 
     #[tokio::test]
     async fn affinity_is_followed_where_there_is_room_and_forgotten_where_there_is_none() {
         let pool = pool(&["a", "b"], 2);
-        let seats = [pool.seat(Some("b")).await.unwrap(), pool.seat(Some("b")).await.unwrap()];
+        let seats = [pool.seat(Some("b"), &[]).await.unwrap(), pool.seat(Some("b"), &[]).await.unwrap()];
         assert!(seats.iter().all(|seat| seat.instance.name == "b"));
-        assert_eq!(pool.seat(Some("b")).await.unwrap().instance.name, "a");
-        assert_eq!(pool.seat(Some("somebody else")).await.unwrap().instance.name, "a");
+        assert_eq!(pool.seat(Some("b"), &[]).await.unwrap().instance.name, "a");
+        assert_eq!(pool.seat(Some("somebody else"), &[]).await.unwrap().instance.name, "a");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_beyond_every_cap_waits_and_gets_the_seat_that_comes_free() {
         let pool = pool(&["a"], 1);
-        let taken = pool.seat(None).await.unwrap();
+        let taken = pool.seat(None, &[]).await.unwrap();
         let waits = tokio::spawn({
             let pool = pool.clone();
-            async move { pool.seat(None).await.map(|seat| seat.instance.name.clone()) }
+            async move { pool.seat(None, &[]).await.map(|seat| seat.instance.name.clone()) }
         });
         while pool.waiting() == 0 {
             tokio::task::yield_now().await;
@@ -345,9 +349,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_request_that_waits_too_long_gets_none() {
         let pool = pool(&["a"], 1);
-        let _taken = pool.seat(None).await.unwrap();
+        let _taken = pool.seat(None, &[]).await.unwrap();
         let begun = Instant::now();
-        assert!(pool.seat(None).await.is_none());
+        assert!(pool.seat(None, &[]).await.is_none());
         assert_eq!(begun.elapsed(), PENDING);
     }
 
@@ -357,16 +361,25 @@ mod tests {
         let a = Arc::clone(&pool.instances()[0]);
         pool.set(&a, State::Ending);
         pool.set(&a, State::Ready);
-        let seats = [pool.seat(None).await.unwrap(), pool.seat(Some("a")).await.unwrap()];
+        let seats = [pool.seat(None, &[]).await.unwrap(), pool.seat(Some("a"), &[]).await.unwrap()];
         assert!(seats.iter().all(|seat| seat.instance.name == "b"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_instance_that_was_tried_is_not_chosen_again_however_empty_it_is() {
+        let pool = pool(&["a", "b"], 10);
+        let tried = [Arc::clone(&pool.instances()[0])];
+        let seats = [pool.seat(Some("a"), &tried).await.unwrap(), pool.seat(None, &tried).await.unwrap()];
+        assert!(seats.iter().all(|seat| seat.instance.name == "b"));
+        assert!(pool.seat(None, &pool.instances()).await.is_none());
     }
 
     #[tokio::test]
     async fn a_cut_ends_what_is_under_way_and_nothing_that_comes_after() {
         let pool = pool(&["a"], 10);
-        let before = pool.seat(None).await.unwrap();
+        let before = pool.seat(None, &[]).await.unwrap();
         pool.cut();
-        let after = pool.seat(None).await.unwrap();
+        let after = pool.seat(None, &[]).await.unwrap();
         assert!(before.cut.is_cancelled());
         assert!(!after.cut.is_cancelled());
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{UPGRADE, ends, get, head, instance, request};
+use common::{UPGRADE, ends, get, head, instance, nobody, request};
 use confab_proxy::endpoint::Endpoint;
 use tokio::net::TcpListener;
 
@@ -25,7 +25,7 @@ async fn a_failover_ends_the_connections_there_are_and_new_ones_reach_the_new_pr
 
 #[tokio::test]
 async fn a_connection_to_nobody_ends() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_held, nobody) = nobody();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(Endpoint::new(nobody.to_string()).serve(listener));

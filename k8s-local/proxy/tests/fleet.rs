@@ -138,12 +138,17 @@ async fn the_status_says_of_every_instance_whether_it_reaches_redis() {
 }
 
 #[tokio::test]
-async fn a_frozen_instance_is_said_not_to_reach_redis() {
+async fn a_frozen_instance_is_said_to_be_frozen_and_not_to_reach_redis() {
     let proxy = Proxy::start(&["--minimum", "1"], &[]);
     let (name, ..) = proxy.ready(1).await.remove(0);
-    assert_eq!(proxy.tell(&format!("freeze {name}")).await["instances"][0]["reaches_redis"], false);
+    proxy.tell(&format!("freeze {name}")).await;
+    let said = async |frozen: bool| {
+        let status = proxy.tell("status").await;
+        status["instances"][0]["reaches_redis"] == !frozen && status["instances"][0]["frozen"] == frozen
+    };
+    until("it is said to be frozen", async || said(true).await).await;
     proxy.tell(&format!("thaw {name}")).await;
-    until("it reaches it again", async || proxy.tell("status").await["instances"][0]["reaches_redis"] == true).await;
+    until("it reaches it again", async || said(false).await).await;
 }
 
 #[tokio::test]

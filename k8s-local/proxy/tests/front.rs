@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{UPGRADE, bytes, ends, get, head, instance, request};
+use common::{UPGRADE, bytes, ends, get, head, instance, nobody, request};
 use confab_proxy::front;
 use confab_proxy::pool::{Instance, Pool, State};
 use tokio::io::AsyncWriteExt as _;
@@ -132,11 +132,38 @@ async fn the_cookie_names_an_instance_and_is_followed() {
 
 #[tokio::test]
 async fn an_instance_that_refuses_connections_is_passed_over() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_held, nobody) = nobody();
     let (address, _) = fronted(&[("dead", nobody), ("b", instance("b").await)], 10, LONG).await;
     for _ in 0..5 {
         assert!(get(address, "").await.contains("\r\n\r\nb\n"));
     }
+}
+
+#[tokio::test]
+async fn an_instance_that_refuses_connections_is_passed_over_even_where_the_other_one_is_fuller() {
+    let (_held, nobody) = nobody();
+    let (address, pool) = fronted(&[("dead", nobody), ("b", instance("b").await)], 10, LONG).await;
+    let cookie = format!("Cookie: {}=b\r\n", front::AFFINITY);
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        let mut socket = request(address, &format!("{UPGRADE}{cookie}\r\n")).await;
+        assert!(head(&mut socket).await.starts_with("HTTP/1.1 101"));
+        held.push(socket);
+    }
+    assert_eq!(pool.instances()[1].in_flight(), held.len());
+    assert!(get(address, "").await.contains("\r\n\r\nb\n"));
+}
+
+#[tokio::test]
+async fn a_request_waits_for_another_instance_where_the_only_one_refuses_connections() {
+    let (_held, nobody) = nobody();
+    let (address, pool) = fronted(&[("dead", nobody)], 10, LONG).await;
+    let asked = tokio::spawn(async move { get(address, "").await });
+    common::until("it waits", async || pool.waiting() == 1).await;
+    let other = Arc::new(Instance::new("b".to_owned(), instance("b").await, None, 1));
+    pool.set(&other, State::Ready);
+    pool.add(other);
+    assert!(common::within(asked).await.unwrap().contains("\r\n\r\nb\n"));
 }
 
 #[tokio::test]

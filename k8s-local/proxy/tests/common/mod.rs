@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Far more than anything takes on a busy machine.
@@ -64,6 +64,14 @@ pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
 /// The result, or a panic when it takes too long.
 pub async fn within<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.expect("it doesn't take that long")
+}
+
+/// An address that refuses connections for as long as the socket lives, which keeps anybody else from listening there.
+pub fn nobody() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 /// An instance that answers a plain request with its name and the request's header, and echoes behind an upgrade.
