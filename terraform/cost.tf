@@ -28,6 +28,10 @@ locals {
   log_gib          = local.awake_sockets * var.usage.log_bytes_per_socket_hour * 730 / local.gib
   secret_versions  = 1 + length(var.token_keys) + (var.redis.auth == "off" ? 0 : 1) + (var.redis.tls ? 1 : 0)
 
+  # Jobs are billed like services, each run as a minute at least: one vCPU and half a GiB.
+  probes_month   = local.prober == null ? 0 : 730 * 60 / local.prober.every_minutes
+  prober_run_usd = 60 * (var.prices.vcpu_second + 0.5 * var.prices.memory_gib_second) * local.tier_factor
+
   cost_usd = {
     instances = local.instances * local.instance_usd
     connector = local.make_connector ? var.connector.min_instances * local.connector_vm_usd : 0
@@ -36,6 +40,7 @@ locals {
     logs      = max(0, local.log_gib - var.prices.log_free_gib) * var.prices.log_gib
     secrets   = local.secret_versions * var.prices.secret_version_month
     registry  = local.build_image ? var.prices.registry_gib_month : 0
+    prober    = local.prober == null ? 0 : local.probes_month * local.prober_run_usd + var.prices.scheduler_job_month
   }
 
   cost_formula = {
@@ -46,10 +51,11 @@ locals {
     logs      = "(${format("%.2f", local.log_gib)} GiB − ${var.prices.log_free_gib} free, not below 0) × ${var.prices.log_gib}"
     secrets   = "${local.secret_versions} versions × ${var.prices.secret_version_month}"
     registry  = local.build_image ? "1 GiB of images × ${var.prices.registry_gib_month}" : "none made"
+    prober    = local.prober == null ? "none made" : "${local.probes_month} runs × 60 s × (1 vCPU × ${var.prices.vcpu_second} + 0.5 GiB × ${var.prices.memory_gib_second}) × ${local.tier_factor} for tier ${local.price_tier} + ${var.prices.scheduler_job_month} for the schedule"
   }
 
   cents = { for line, usd in local.cost_usd : line => floor(usd * 100 + 0.5) / 100 }
   idle_usd = sum([
-    local.min_instances * local.instance_usd, local.cost_usd.connector, local.cost_usd.redis, local.cost_usd.secrets, local.cost_usd.registry,
+    local.min_instances * local.instance_usd, local.cost_usd.connector, local.cost_usd.redis, local.cost_usd.secrets, local.cost_usd.registry, local.cost_usd.prober,
   ])
 }

@@ -2,7 +2,7 @@
 """Says whether the signed-in person (or CI account) may apply this stack, before an apply finds out half-way.
 
     python3 terraform/deploy_roles.py PROJECT_ID            asks Google and names what is missing
-    python3 terraform/deploy_roles.py PROJECT_ID --build --telemetry --observability --direct
+    python3 terraform/deploy_roles.py PROJECT_ID --build --telemetry --observability --prober --direct
     python3 terraform/deploy_roles.py --table               prints the table of README.md
 
 It calls projects.testIamPermissions of the Resource Manager, which tells which of the asked permissions the caller has,
@@ -49,6 +49,7 @@ NEEDS = [
      ["resourcemanager.projects.setIamPolicy"]),
     ("observability", "roles/monitoring.editor", "make the dashboard, the alerts and the uptime check",
      ["monitoring.dashboards.create", "monitoring.alertPolicies.create", "monitoring.uptimeCheckConfigs.create"]),
+    ("prober", "roles/cloudscheduler.admin", "make the schedule of the prober", ["cloudscheduler.jobs.create"]),
 ]
 
 WHEN = {
@@ -57,6 +58,7 @@ WHEN = {
     "build": "where `image` is null",
     "telemetry": "with `telemetry.collector`, `.traces` or `.metrics`",
     "observability": "with `observability.enabled`",
+    "prober": "with `observability.prober`",
 }
 
 
@@ -100,6 +102,7 @@ def main():
     parser.add_argument("--build", action="store_true", help="the image is built, `image` is null")
     parser.add_argument("--telemetry", action="store_true", help="telemetry.collector, .traces or .metrics is on")
     parser.add_argument("--observability", action="store_true", help="observability.enabled is on")
+    parser.add_argument("--prober", action="store_true", help="observability.prober is on")
     chosen = parser.parse_args()
     if chosen.table:
         print(table())
@@ -107,7 +110,7 @@ def main():
     if not chosen.project:
         parser.error("which project?")
     switches = {"always"} | ({"connector"} if not chosen.direct else set())
-    switches |= {name for name in ("build", "telemetry", "observability") if getattr(chosen, name)}
+    switches |= {name for name in ("build", "telemetry", "observability", "prober") if getattr(chosen, name)}
     needed = [need for need in NEEDS if need[0] in switches]
     try:
         has = granted(chosen.project, [permission for need in needed for permission in need[3]])

@@ -73,6 +73,18 @@ resource "terraform_data" "guards" {
       error_message = "sockets.target: ${var.sockets.target} is more than sockets.concurrency, ${local.concurrency}; an instance would never reach it."
     }
     precondition {
+      condition     = !(var.observability.prober != null && !var.observability.enabled)
+      error_message = "observability.prober: only with observability.enabled = true, which makes its alert."
+    }
+    precondition {
+      condition     = !(local.prober != null && !var.public)
+      error_message = "observability.prober: not with public = false: it asks as people do, without a token of IAM, and would be refused."
+    }
+    precondition {
+      condition     = !(local.prober != null && var.ingress != "all" && try(local.prober.url, null) == null)
+      error_message = "observability.prober.url: needed with ingress = \"${var.ingress}\", which refuses who comes to Cloud Run's own address: say where people reach the service."
+    }
+    precondition {
       condition     = length(local.overlaps) == 0
       error_message = "overlapping ranges: ${join("; ", local.overlaps)}. Choose ranges that have no address in common."
     }

@@ -28,6 +28,8 @@ locals {
   traces  = var.telemetry.traces || var.telemetry.collector != null
   metrics = var.telemetry.metrics || var.telemetry.collector != null
 
+  prober = var.observability.enabled ? var.observability.prober : null
+
   apis = toset(concat(
     [
       "cloudresourcemanager.googleapis.com",
@@ -41,6 +43,7 @@ locals {
     local.build_image ? ["artifactregistry.googleapis.com", "cloudbuild.googleapis.com", "storage.googleapis.com"] : [],
     local.private_service ? ["servicenetworking.googleapis.com"] : [],
     var.observability.enabled ? ["monitoring.googleapis.com"] : [],
+    local.prober != null ? ["cloudscheduler.googleapis.com"] : [],
     local.traces ? ["cloudtrace.googleapis.com", "telemetry.googleapis.com"] : [],
     local.metrics ? ["monitoring.googleapis.com", "telemetry.googleapis.com"] : [],
   ))

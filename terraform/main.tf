@@ -173,6 +173,11 @@ module "observability" {
 
   program_metrics = var.telemetry.collector != null
 
+  prober = local.prober == null ? null : merge(local.prober, {
+    image  = local.build_image ? module.image[0].image : var.image
+    region = var.region
+  })
+
   # By name and not by id, so that a plan shows what is watched.
   redis     = "projects/${var.project_id}/locations/${var.region}/instances/${local.redis_name}"
   connector = var.egress == "direct" ? null : coalesce(try(basename(var.connector.existing_id), null), local.connector_name)

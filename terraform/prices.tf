@@ -15,6 +15,7 @@ variable "prices" {
     log_free_gib             = optional(number, 50)
     secret_version_month     = optional(number, 0.06)
     registry_gib_month       = optional(number, 0.10)
+    scheduler_job_month      = optional(number, 0.10)
   })
   default  = {}
   nullable = false

@@ -542,11 +542,18 @@ variable "telemetry" {
 }
 
 variable "observability" {
-  description = "A dashboard, alerts and an uptime check from Google's own metrics (`enabled`), and with `telemetry.collector` from the program's. `notify`: e-mail addresses that are told; without any, incidents are only listed in the console. `runbooks`: where `docs/operations/` can be read, as a URL, for the alerts to link to."
+  description = "A dashboard, alerts and an uptime check from Google's own metrics (`enabled`), and with `telemetry.collector` from the program's. `notify`: e-mail addresses that are told; without any, incidents are only listed in the console. `runbooks`: where `docs/operations/` can be read, as a URL, for the alerts to link to. `prober`: a job that sends a message through the service every `every_minutes` and alerts where it doesn't arrive (`{}` for the defaults, null for none); `url`: where people reach the service, if not at Cloud Run's own address; `scheduler_region`: another region for Cloud Scheduler, which has fewer than Cloud Run."
   type = object({
     enabled  = optional(bool, false)
     notify   = optional(list(string), [])
     runbooks = optional(string)
+    prober = optional(object({
+      url                = optional(string)
+      every_minutes      = optional(number, 5)
+      within_seconds     = optional(number, 30)
+      delivery_within_ms = optional(number, 1000)
+      scheduler_region   = optional(string)
+    }))
   })
   default  = {}
   nullable = false
@@ -559,6 +566,27 @@ variable "observability" {
   validation {
     condition     = var.observability.runbooks == null ? true : can(regex("^https://[^[:space:]]+$", var.observability.runbooks))
     error_message = "observability.runbooks: allowed are null and a URL that begins with https://."
+  }
+
+  validation {
+    condition     = try(var.observability.prober.url, null) == null ? true : can(regex("^wss://[^[:space:]/?#@]+/[^[:space:]?#]*$", var.observability.prober.url))
+    error_message = "observability.prober.url: allowed are null and wss://HOST/ws, without a query: arguments are shown in the console."
+  }
+  validation {
+    condition     = var.observability.prober == null ? true : contains([1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30], var.observability.prober.every_minutes)
+    error_message = "observability.prober.every_minutes: allowed are 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 and 30, which divide an hour."
+  }
+  validation {
+    condition     = var.observability.prober == null ? true : var.observability.prober.within_seconds >= 5 && var.observability.prober.within_seconds <= 600 && floor(var.observability.prober.within_seconds) == var.observability.prober.within_seconds
+    error_message = "observability.prober.within_seconds: allowed are whole numbers from 5 to 600."
+  }
+  validation {
+    condition     = var.observability.prober == null ? true : var.observability.prober.delivery_within_ms >= 1 && var.observability.prober.delivery_within_ms <= 600000 && floor(var.observability.prober.delivery_within_ms) == var.observability.prober.delivery_within_ms
+    error_message = "observability.prober.delivery_within_ms: allowed are whole numbers from 1 to 600000."
+  }
+  validation {
+    condition     = try(var.observability.prober.scheduler_region, null) == null ? true : contains(keys(local.cloud_run_regions), var.observability.prober.scheduler_region)
+    error_message = "observability.prober.scheduler_region: allowed are null and the regions that `region` allows."
   }
 }
 

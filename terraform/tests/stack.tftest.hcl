@@ -131,6 +131,32 @@ run "five_thousand_sockets_cost_what_the_document_says" {
   }
 }
 
+run "a_prober_costs_what_the_document_says" {
+  command = plan
+
+  variables {
+    observability = { enabled = true, prober = {} }
+  }
+
+  assert {
+    condition     = floor(output.estimated_monthly_cost.lines.prober + 0.5) == 10
+    error_message = "COSTS.md says about 10, every 5 minutes"
+  }
+}
+
+run "a_prober_every_minute_costs_what_the_document_says" {
+  command = plan
+
+  variables {
+    observability = { enabled = true, prober = { every_minutes = 1 } }
+  }
+
+  assert {
+    condition     = floor(output.estimated_monthly_cost.lines.prober + 0.5) == 50 && strcontains(output.estimated_monthly_cost.formulas.prober, "43800 runs")
+    error_message = "COSTS.md says 50, every minute"
+  }
+}
+
 run "half_of_five_thousand_tabs_asleep_save_what_the_document_says" {
   command = plan
 

@@ -69,7 +69,7 @@ provider "google" {
   region  = "europe-west1"
 }
 resource "google_project_service" "all" {
-  for_each = toset(["compute", "vpcaccess", "redis", "run", "secretmanager", "iam", "cloudresourcemanager"])
+  for_each = toset(["compute", "vpcaccess", "redis", "run", "secretmanager", "iam", "cloudresourcemanager", "cloudscheduler"])
   service  = "${each.key}.googleapis.com"
 }
 """

@@ -33,6 +33,9 @@ BODIES = {
     "google_secret_manager_secret_iam_member": ("secretmanager.v1", "Binding"),
     "google_artifact_registry_repository_iam_member": ("artifactregistry.v1", "Binding"),
     "google_cloud_run_v2_service_iam_member": ("run.v2", "GoogleIamV1Binding"),
+    "google_cloud_run_v2_job": ("run.v2", "GoogleCloudRunV2Job"),
+    "google_cloud_run_v2_job_iam_member": ("run.v2", "GoogleIamV1Binding"),
+    "google_cloud_scheduler_job": ("cloudscheduler.v1", "Job"),
 }
 """Resource type to the document and the schema of its body."""
 
@@ -64,6 +67,8 @@ IN_URL = {
     "google_redis_instance": {"region"},
     "google_vpc_access_connector": {"region"},
     "google_cloud_run_v2_service": {"location"},
+    "google_cloud_run_v2_job": {"location"},
+    "google_cloud_scheduler_job": {"region"},
     "google_service_account": {"account_id", "disabled"},
     "google_secret_manager_secret": {"secret_id"},
     "google_artifact_registry_repository": {"location", "repository_id"},

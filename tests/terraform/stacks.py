@@ -85,7 +85,7 @@ WATCHED = Offer(
     TERRAFORM,
     ROOT.variables
     | {
-        "observability": {"enabled": True, "notify": ["oncall@example.com"]},
+        "observability": {"enabled": True, "notify": ["oncall@example.com"], "prober": {}},
         "telemetry": {"traces": True, "metrics": True, "otlp_endpoint": "https://telemetry.googleapis.com"},
     },
 )

@@ -72,6 +72,9 @@ def test_a_missing_permission_is_named_with_the_role_that_has_it(asked):
 def test_only_what_the_switches_need_is_asked_for(asked):
     _, seen = asked("demo-project", "--direct")
     assert not any(p.startswith(("vpcaccess.", "cloudbuild.", "monitoring.")) for p in seen["permissions"])
+    assert "cloudscheduler.jobs.create" not in seen["permissions"]
+    _, seen = asked("demo-project", "--observability", "--prober")
+    assert "cloudscheduler.jobs.create" in seen["permissions"]
     _, seen = asked("demo-project", "--build", "--observability")
     assert {"vpcaccess.connectors.create", "cloudbuild.builds.create", "monitoring.alertPolicies.create"} <= set(
         seen["permissions"]

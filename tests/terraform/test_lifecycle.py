@@ -120,6 +120,14 @@ CHANGES = {
             r"module\.project_services\.time_sleep.*": "replace",
         },
     ),
+    "observability.prober": (
+        {"observability": {"enabled": True, "prober": {"every_minutes": 10}}},
+        {
+            r"module\.observability\[0\]\..*": "create",
+            r"module\.project_services\.google_project_service.*": "create",
+            r"module\.project_services\.time_sleep.*": "replace",
+        },
+    ),
     "traffic": ({"traffic": {"messages_per_second": 600}}, {}),
     "usage": ({"usage": {"average_sockets": 200}}, {}),
     "waits": (
@@ -243,6 +251,30 @@ def test_every_variable_is_changed_somewhere():
     covered = {name for variables, _ in CHANGES.values() for name in variables} | set(CHANGED_ELSEWHERE)
     assert declared - covered == set(), "add the variable to CHANGES or say why not in CHANGED_ELSEWHERE"
     assert covered - declared == set(), "these variables are gone"
+
+
+PROBER = 'module.observability[0].google_{}.prober["this"]'
+
+
+def test_the_prober_follows_the_service_and_goes_when_it_is_switched_off(offered):
+    stack = offered(stacks.WATCHED)
+    stack.apply()
+    assert stack.plan(image=stacks.OTHER_IMAGE).actions == {
+        SERVICE: "update",
+        PROBER.format("cloud_run_v2_job"): "update",
+    }
+    watching = stacks.WATCHED.variables["observability"]
+    assert stack.plan(observability=watching | {"prober": {"every_minutes": 1}}).actions == {
+        PROBER.format("cloud_scheduler_job"): "update",
+        PROBER.format("monitoring_alert_policy"): "update",
+    }
+    off = {"observability": watching | {"prober": None}}
+    gone = [address for address, action in stack.plan(**off).actions.items() if action == "delete"]
+    kinds = ("service_account", "cloud_run_v2_job", "cloud_run_v2_job_iam_member", "cloud_scheduler_job")
+    assert {PROBER.format(kind) for kind in (*kinds, "monitoring_alert_policy")} <= set(gone)
+    stack.apply(**off)
+    stack.assert_settled(**off)
+    assert stack.project.of("google_cloud_run_v2_job") == [] and stack.project.of("google_cloud_scheduler_job") == []
 
 
 def test_labels_reach_every_resource_in_place(offered):

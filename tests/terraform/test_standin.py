@@ -43,6 +43,42 @@ resource "google_service_account" "runner" {
   depends_on = [google_project_service.all]
 }
 """
+JOB = (
+    ACCOUNT
+    + """
+resource "google_cloud_run_v2_job" "task" {
+  name                = "task"
+  location            = "us-central1"
+  deletion_protection = false
+  template {
+    template {
+      service_account = google_service_account.runner.email
+      max_retries     = 0
+      containers {
+        image = "example.com/app:1"
+        resources {
+          limits = { cpu = "1", memory = "512Mi" }
+        }
+      }
+    }
+  }
+}
+resource "google_cloud_scheduler_job" "clock" {
+  name             = "clock"
+  region           = "us-central1"
+  schedule         = "*/5 * * * *"
+  attempt_deadline = "30s"
+  http_target {
+    http_method = "POST"
+    uri         = "https://run.googleapis.com/v2/${google_cloud_run_v2_job.task.id}:run"
+    oauth_token {
+      service_account_email = google_service_account.runner.email
+      scope                 = "https://www.googleapis.com/auth/cloud-platform"
+    }
+  }
+}
+"""
+)
 SECRET = (
     ACCOUNT
     + """
@@ -141,6 +177,11 @@ def test_a_wrong_argument_is_refused_at_plan_time(text_stack, old, new, words):
         ),
         (REDIS, "auth_enabled       = true", 'redis_configs = { maxmemory = "1" }', "has no parameter maxmemory"),
         (REDIS, "auth_enabled       = true", 'connect_mode = "PRIVATE_SERVICE_ACCESS"', "private services access"),
+        (JOB, '"*/5 * * * *"', '"every 5 minutes"', "is no crontab line"),
+        (JOB, '"30s"', '"5s"', "attempt_deadline 5s must be between"),
+        (JOB, '"https://run.googleapis.com/', '"https://chat.example.com/', "host under googleapis.com"),
+        (JOB, 'cpu = "1"', 'cpu = "0.5"', "a job's cpu is 1 at least"),
+        (JOB, "max_retries     = 0", 'timeout = "700000s"', "timeout 700000s must be between"),
         (SERVICE, "google_secret_manager_secret_version.key, ", "", "has no version"),
         (SERVICE, ", google_secret_manager_secret_iam_member.key]", "]", "permission denied on secret"),
         (SERVICE, 'version = "1"', 'version = "7"', "has no version 7"),
@@ -205,6 +246,9 @@ def test_a_network_waits_for_the_connectors_leftover_rule(text_stack):
             "replace",
         ),
         (SERVICE, "hidden-words", "other-words", None, None),
+        (JOB, "app:1", "app:2", "google_cloud_run_v2_job.task", "update"),
+        (JOB, '"clock"\n  region', '"hands"\n  region', "google_cloud_scheduler_job.clock", "replace"),
+        (JOB, '"*/5 * * * *"', '"*/6 * * * *"', "google_cloud_scheduler_job.clock", "update"),
     ],
 )
 def test_a_change_is_made_in_place_or_by_a_new_object_as_in_the_provider(text_stack, text, old, new, address, action):

@@ -7,6 +7,7 @@ output "alert_policies" {
       google_monitoring_alert_policy.instances.display_name,
     ],
     google_monitoring_alert_policy.down[*].display_name,
+    [for policy in google_monitoring_alert_policy.prober : policy.display_name],
     [for policy in google_monitoring_alert_policy.rule : policy.display_name],
   )
 }
@@ -19,4 +20,9 @@ output "uptime_check" {
 output "dashboard" {
   description = "The dashboard's page."
   value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${basename(google_monitoring_dashboard.this.id)}?project=${var.project_id}"
+}
+
+output "prober" {
+  description = "Name of the job that probes the service from outside, or null."
+  value       = one([for job in google_cloud_run_v2_job.prober : job.name])
 }

@@ -42,6 +42,7 @@ locals {
     server_errors = "docs/operations/server-errors.md"
     instances     = "docs/operations/instances.md"
     down          = "docs/operations/not-answering.md"
+    prober        = "docs/operations/prober.md"
   }
 }
 

@@ -108,3 +108,38 @@ variable "runbooks" {
     error_message = "runbooks: allowed are null and a URL that begins with https://."
   }
 }
+
+variable "prober" {
+  description = "A Cloud Run job that runs `confab probe` of `image` in `region` against `url` (null: the service's `/ws` on `host`), every so many minutes; the alert comes when two of three fail. A probe fails after `within_seconds`, and where a message takes longer than `delivery_within_ms`. `scheduler_region`: where Cloud Scheduler is asked, which has fewer regions than Cloud Run (null: `region`). Null: there is no prober."
+  type = object({
+    image              = string
+    region             = string
+    url                = optional(string)
+    every_minutes      = optional(number, 5)
+    within_seconds     = optional(number, 30)
+    delivery_within_ms = optional(number, 1000)
+    scheduler_region   = optional(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.prober == null ? true : can(regex("^[a-z]+-[a-z]+[0-9]{1,2}$", var.prober.region)) && (var.prober.scheduler_region == null ? true : can(regex("^[a-z]+-[a-z]+[0-9]{1,2}$", var.prober.scheduler_region)))
+    error_message = "prober.region and prober.scheduler_region: allowed are regions such as us-central1."
+  }
+  validation {
+    condition     = try(var.prober.url, null) == null ? true : can(regex("^wss://[^[:space:]/?#@]+/[^[:space:]?#]*$", var.prober.url))
+    error_message = "prober.url: allowed are null and wss://HOST/ws, without a query: arguments are shown in the console."
+  }
+  validation {
+    condition     = var.prober == null ? true : contains([1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30], var.prober.every_minutes)
+    error_message = "prober.every_minutes: allowed are 1, 2, 3, 4, 5, 6, 10, 12, 15, 20 and 30, which divide an hour."
+  }
+  validation {
+    condition     = var.prober == null ? true : var.prober.within_seconds >= 5 && var.prober.within_seconds <= 600 && floor(var.prober.within_seconds) == var.prober.within_seconds
+    error_message = "prober.within_seconds: allowed are whole numbers from 5 to 600."
+  }
+  validation {
+    condition     = var.prober == null ? true : var.prober.delivery_within_ms >= 1 && var.prober.delivery_within_ms <= 600000 && floor(var.prober.delivery_within_ms) == var.prober.delivery_within_ms
+    error_message = "prober.delivery_within_ms: allowed are whole numbers from 1 to 600000."
+  }
+}

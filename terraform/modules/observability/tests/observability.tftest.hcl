@@ -189,3 +189,119 @@ run "runbooks_without_https_are_refused" {
 
   expect_failures = [var.runbooks]
 }
+
+run "nobody_probes_unless_asked_to" {
+  command = plan
+
+  assert {
+    condition     = length(google_cloud_run_v2_job.prober) == 0 && length(google_cloud_scheduler_job.prober) == 0 && length(google_service_account.prober) == 0
+    error_message = "it costs money"
+  }
+}
+
+run "the_prober_goes_a_messages_way_on_schedule_and_may_do_nothing_else" {
+  command = plan
+
+  variables {
+    prober = {
+      image         = "example.com/images/confab@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+      region        = "europe-north1"
+      every_minutes = 10
+
+      scheduler_region = "europe-west1"
+    }
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.prober["this"].template[0].template[0].containers[0].args == tolist(["probe", "wss://confab-1.us-central1.run.app/ws", "--json", "--within", "30", "--delivery-within", "1000"])
+    error_message = "the service's own address and the defaults"
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.prober["this"].template[0].template[0].max_retries == 0 && google_cloud_run_v2_job.prober["this"].template[0].template[0].timeout == "60s"
+    error_message = "one try, which ends by itself before it is ended"
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.prober["this"].schedule == "*/10 * * * *" && google_cloud_scheduler_job.prober["this"].region == "europe-west1"
+    error_message = "every ten minutes, from where there is a scheduler"
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.prober["this"].http_target[0].uri == "https://run.googleapis.com/v2/projects/demo-project/locations/europe-north1/jobs/confab-probe:run"
+    error_message = "the job, where it is"
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job_iam_member.prober["this"].role == "roles/run.invoker" && google_cloud_run_v2_job_iam_member.prober["this"].name == "confab-probe"
+    error_message = "that job alone"
+  }
+
+  assert {
+    condition     = google_monitoring_alert_policy.prober["this"].conditions[0].condition_threshold[0].aggregations[0].alignment_period == "1800s" && google_monitoring_alert_policy.prober["this"].conditions[1].condition_absent[0].duration == "3600s"
+    error_message = "two of three, or none for six"
+  }
+}
+
+run "the_prober_asks_where_people_come_in" {
+  command = plan
+
+  variables {
+    prober = { image = "example.com/images/confab", region = "us-central1", url = "wss://chat.example.com/ws" }
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.prober["this"].template[0].template[0].containers[0].args[1] == "wss://chat.example.com/ws"
+    error_message = "the address that was given"
+  }
+}
+
+run "a_prober_that_never_comes_is_refused" {
+  command = plan
+
+  variables {
+    prober = { image = "example.com/images/confab", region = "us-central1", every_minutes = 7 }
+  }
+
+  expect_failures = [var.prober]
+}
+
+run "a_probers_secret_in_its_url_is_refused" {
+  command = plan
+
+  variables {
+    prober = { image = "example.com/images/confab", region = "us-central1", url = "wss://chat.example.com/ws?token=secret" }
+  }
+
+  expect_failures = [var.prober]
+}
+
+run "a_prober_without_time_is_refused" {
+  command = plan
+
+  variables {
+    prober = { image = "example.com/images/confab", region = "us-central1", within_seconds = 4 }
+  }
+
+  expect_failures = [var.prober]
+}
+
+run "a_prober_that_no_message_satisfies_is_refused" {
+  command = plan
+
+  variables {
+    prober = { image = "example.com/images/confab", region = "us-central1", delivery_within_ms = 0 }
+  }
+
+  expect_failures = [var.prober]
+}
+
+run "a_prober_in_no_region_is_refused" {
+  command = plan
+
+  variables {
+    prober = { image = "example.com/images/confab", region = "everywhere" }
+  }
+
+  expect_failures = [var.prober]
+}

@@ -11,6 +11,7 @@ from ..rules import Rules
 from .connector import CONNECTOR
 from .identity import ACCOUNT, member_rules
 from .image import BUCKET, REPOSITORY, data_image
+from .job import JOB, SCHEDULER_JOB
 from .network import GLOBAL_ADDRESS, NETWORK, PEERING, SUBNETWORK
 from .observability import ALERT, CHANNEL, DASHBOARD, UPTIME
 from .redis import REDIS
@@ -53,6 +54,9 @@ RULES = {
     "google_cloud_run_v2_service_iam_member": member_rules(
         "name", "run.googleapis.com", exists="google_cloud_run_v2_service"
     ),
+    "google_cloud_run_v2_job": JOB,
+    "google_cloud_run_v2_job_iam_member": member_rules("name", "run.googleapis.com", exists="google_cloud_run_v2_job"),
+    "google_cloud_scheduler_job": SCHEDULER_JOB,
     "google_monitoring_alert_policy": ALERT,
     "google_monitoring_dashboard": DASHBOARD,
     "google_monitoring_notification_channel": CHANNEL,
