@@ -8,6 +8,7 @@ mod redis_server;
 mod served;
 
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use served::{Client, PATIENCE, Served};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{accept_async, client_async};
@@ -124,6 +126,122 @@ async fn delaying(served: &Served, late: Duration, alter: fn(&mut Value)) -> Str
     url
 }
 
+/// What stands before instances and sees every object that they send: it can hold one back, or swallow everything from one
+/// on, as a network does that drops packets.
+struct Watched {
+    url: String,
+    watch: Arc<Watch>,
+}
+
+struct Watch {
+    /// Where connections go.
+    behind: Mutex<String>,
+    /// Which object: its type, and the how manieth of it.
+    kind: &'static str,
+    nth: u32,
+    /// What becomes of it.
+    fate: Fate,
+    seen: Mutex<u32>,
+    swallowing: AtomicBool,
+    held: Notify,
+    go: Notify,
+}
+
+#[derive(Clone, Copy)]
+enum Fate {
+    /// It waits for the test, and for an object of this type to go before it.
+    Held(Option<&'static str>),
+    /// It and everything after it, on all connections and both ways, is never seen again.
+    Swallowed,
+}
+
+impl Watched {
+    async fn before(served: &Served, kind: &'static str, nth: u32, fate: Fate) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://127.0.0.1:{}/ws", listener.local_addr().unwrap().port());
+        let watch = Arc::new(Watch {
+            behind: Mutex::new(format!("127.0.0.1:{}", served.port)),
+            kind,
+            nth,
+            fate,
+            seen: Mutex::new(0),
+            swallowing: AtomicBool::new(false),
+            held: Notify::new(),
+            go: Notify::new(),
+        });
+        let watching = Arc::clone(&watch);
+        tokio::spawn(async move {
+            loop {
+                let (outside, _) = listener.accept().await.unwrap();
+                tokio::spawn(Arc::clone(&watching).connection(outside));
+            }
+        });
+        Self { url, watch }
+    }
+}
+
+impl Watch {
+    /// Passes objects on until one of both ends; then the other is dropped.
+    async fn connection(self: Arc<Self>, outside: TcpStream) {
+        let behind = self.behind.lock().unwrap().clone();
+        let mut outside = accept_async(outside).await.unwrap();
+        let inside = TcpStream::connect(&behind).await.unwrap();
+        let (mut inside, _) = client_async(format!("ws://{behind}/ws"), inside).await.unwrap();
+        let mut kept = None;
+        let (mut released, mut preceded) = (false, false);
+        loop {
+            tokio::select! {
+                frame = outside.next() => {
+                    let Some(Ok(frame)) = frame else { return };
+                    if !self.swallowing.load(SeqCst) && inside.send(frame).await.is_err() {
+                        return;
+                    }
+                }
+                frame = inside.next() => {
+                    let Some(Ok(frame)) = frame else {
+                        if let Some(object) = kept.take() {
+                            self.go.notified().await;
+                            let _ = outside.send(object).await;
+                        }
+                        return;
+                    };
+                    let Message::Text(frame) = frame else { continue };
+                    for object in frame.lines() {
+                        let kind = serde_json::from_str::<Value>(object).unwrap()["type"].as_str().unwrap().to_owned();
+                        let object = Message::text(object);
+                        match self.fate {
+                            Fate::Held(_) if self.is_the_one(&kind) => {
+                                kept = Some(object);
+                                self.held.notify_one();
+                                continue;
+                            }
+                            Fate::Held(first) => preceded |= kept.is_some() && first == Some(kind.as_str()),
+                            Fate::Swallowed if self.is_the_one(&kind) => self.swallowing.store(true, SeqCst),
+                            Fate::Swallowed => {}
+                        }
+                        if !self.swallowing.load(SeqCst) && outside.send(object).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                () = self.go.notified(), if kept.is_some() && !released => released = true,
+            }
+            if released
+                && (preceded || matches!(self.fate, Fate::Held(None)))
+                && let Some(object) = kept.take()
+            {
+                outside.send(object).await.unwrap();
+            }
+        }
+    }
+
+    fn is_the_one(&self, kind: &str) -> bool {
+        let mut seen = self.seen.lock().unwrap();
+        *seen += u32::from(kind == self.kind);
+        kind == self.kind && *seen == self.nth
+    }
+}
+
 /// The program, without holding up what stands before the service meanwhile.
 async fn confab(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_confab"));
@@ -212,7 +330,7 @@ async fn a_probe_tells_how_long_each_step_of_a_message_took() {
     assert_eq!(probed.status.code(), Some(0), "{}", text(&probed.stderr));
     let told = line(&probed);
     assert_eq!((&told["ok"], &told["durability"]), (&json!(true), &json!("memory")), "{told}");
-    for stage in ["connect", "hello", "join", "ack", "delivery", "retry", "missed", "reconnect", "resume"] {
+    for stage in ["connect", "hello", "join", "listener", "ack", "delivery", "retry", "missed", "reconnect", "resume"] {
         assert!(told["stages_ms"][stage].as_f64().is_some_and(|took| took > 0.0), "{stage}: {told}");
     }
     // One instance is enough, unless two are asked for.
@@ -296,14 +414,85 @@ async fn a_probe_fails_where_a_delivery_is_late_or_nothing_answers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("ws://127.0.0.1:{}/ws", listener.local_addr().unwrap().port());
     let probed = confab(&["probe", &url, "--second-url", &silent, "--within", "10"]).await;
-    assert_eq!(probed.status.code(), Some(1));
-    assert!(text(&probed.stderr).contains("hello: not done within 10 s"), "{}", text(&probed.stderr));
+    assert_eq!(probed.status.code(), Some(69));
+    assert!(text(&probed.stderr).contains("listener: not done within 10 s"), "{}", text(&probed.stderr));
+    let probed = confab(&["probe", &silent, "--within", "2"]).await;
+    assert_eq!((probed.status.code(), &line(&probed)["failed"]), (Some(69), &json!("connect")));
 
     let slow = delaying(&served, Duration::from_millis(60), |_| {});
     let probed =
         confab(&["probe", &url, "--second-url", &slow.await, "--within", "40", "--delivery-within", "50"]).await;
     assert_eq!(probed.status.code(), Some(1));
     assert!(text(&probed.stderr).contains("of at most 50"), "{}", text(&probed.stderr));
+}
+
+#[tokio::test]
+async fn a_probe_whose_instance_dies_between_two_steps_ends_with_69_and_names_the_step() {
+    let mut served = Served::start(&[]);
+    // The last thing before the first message is said.
+    let front = Watched::before(&served, "joined", 2, Fate::Held(None)).await;
+    let killing = async {
+        front.watch.held.notified().await;
+        served.signal("KILL");
+        assert_eq!(served.exit_code(), None, "a signal ended it");
+        front.watch.go.notify_one();
+    };
+    let (probed, ()) = tokio::join!(probe(&front.url, &[]), killing);
+    let told = line(&probed);
+    assert_eq!((probed.status.code(), &told["failed"]), (Some(69), &json!("ack")), "{told}");
+    assert!(told["stages_ms"]["listener"].is_number() && told["stages_ms"]["ack"].is_null(), "{told}");
+}
+
+#[tokio::test]
+async fn a_probe_behind_a_network_that_drops_packets_ends_with_69_and_names_the_step() {
+    let served = Served::start(&[]);
+    let swallowed = async |kind, step: &str| {
+        let front = Watched::before(&served, kind, 1, Fate::Swallowed).await;
+        let probed = confab(&["probe", &front.url, "--within", "10", "--room", &format!("without {kind}")]).await;
+        let told = line(&probed);
+        assert_eq!((probed.status.code(), &told["failed"]), (Some(69), &json!(step)), "{told}");
+        assert!(text(&probed.stderr).contains(&format!("{step}: not done within 10 s")), "{}", text(&probed.stderr));
+    };
+    tokio::join!(swallowed("welcome", "hello"), swallowed("joined", "join"), swallowed("sent", "ack"));
+}
+
+#[tokio::test]
+async fn a_probe_says_again_what_is_refused_for_the_moment_only() {
+    let served = Served::start(&[("CONFAB__LIMITS__SENDS_PER_SECOND", "1"), ("CONFAB__LIMITS__SEND_BURST", "1")]);
+    let url = format!("ws://127.0.0.1:{}/ws", served.port);
+    let probed = probe(&url, &[]).await;
+    assert_eq!(probed.status.code(), Some(0), "{}", text(&probed.stderr));
+    assert!(text(&probed.stderr).contains("rate_limited"), "{}", text(&probed.stderr));
+    // Where there is no time for it, the refusal is the answer.
+    let refused = confab(&["probe", &url, "--within", "1", "--room", "hurried", "--delivery-within", "20000"]).await;
+    assert_ne!(refused.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_probe_that_is_asked_to_move_goes_on_at_another_instance() {
+    let redis = RedisServer::start().await;
+    let store = redis.url();
+    // Time enough to move on a busy machine.
+    let unhurried = [("CONFAB__DRAIN__SPREAD_MS", "20000"), ("CONFAB__DRAIN__DEADLINE_MS", "60000")];
+    let settings =
+        |name| [&[("CONFAB__STORE__URL", store.as_str()), ("CONFAB__INSTANCE", name)][..], &unhurried[..]].concat();
+    let (mut one, two) = (Served::start(&settings("one")), Served::start(&settings("two")));
+    // Its acknowledgement comes after it was asked to move, so that the next step is one on another instance.
+    let front = Watched::before(&one, "sent", 1, Fate::Held(Some("goaway"))).await;
+    let second = format!("ws://127.0.0.1:{}/ws", two.port);
+    let draining = async {
+        front.watch.held.notified().await;
+        *front.watch.behind.lock().unwrap() = format!("127.0.0.1:{}", two.port);
+        one.signal("TERM");
+        front.watch.go.notify_one();
+    };
+    let arguments = ["--second-url", second.as_str()];
+    let (probed, ()) = tokio::join!(probe(&front.url, &arguments), draining);
+    let said = text(&probed.stderr);
+    assert_eq!(probed.status.code(), Some(0), "{said}");
+    assert!(said.contains("asked to move, went to two"), "{said}");
+    assert_eq!(line(&probed)["instances"], json!(["one", "two"]));
+    assert_eq!(one.exit_code(), Some(0));
 }
 
 #[tokio::test]

@@ -35,9 +35,10 @@ const INTERNAL: u8 = 70;
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done; for serve: ended by a signal, drained
-  1   the answer is no: not ready, not verified, not exported, not to be followed; probe: a step failed or was too slow
+  1   the answer is no: not ready, not verified, not exported, not to be followed; probe: the service answers, but a
+      step was refused, wrong or too slow, or what was said didn't come
   64  the command line or a setting is wrong
-  69  the store (serve) or the service (export, tail, probe, verify --room) can't be reached
+  69  the store (serve) or the service (export, tail, probe, verify --room) can't be reached, is lost or doesn't answer
   70  a fault of the program or the machine
 
 Settings come from a TOML file and from the environment: confab check --list";
@@ -116,6 +117,12 @@ struct Failed {
 impl Failed {
     fn new(code: u8, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
+    }
+
+    /// The same, with whom it befell.
+    fn of(mut self, whom: &str) -> Self {
+        self.message = format!("{whom}: {}", self.message);
+        self
     }
 }
 

@@ -4,6 +4,9 @@
 //! repeated send must not make a second message; then the other's connection is dropped without a word, something is said
 //! meanwhile, and it has to come when the other is back at its position. What is left behind is two short messages in a
 //! room whose log the service trims, and nobody in it. Probes at the same time, in one room, don't mind each other.
+//!
+//! It behaves as a client should: what is refused for the moment is said again when the service says, and a guest who is
+//! asked to move moves. A connection that is lost otherwise is a failure.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,11 +16,11 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::reader::{Reader, Step, is_entry};
-use super::service::{Service, Welcome, refused, url_or_own};
-use super::{Failed, NO};
+use super::service::{ATTEMPTS, Service, Welcome, refused, tell, url_or_own, wait_after};
+use super::{Failed, NO, UNAVAILABLE};
 
 /// Connections that are opened in search of a second instance.
 const TRIES: u32 = 8;
@@ -52,18 +55,38 @@ pub(super) struct Probe {
     json: bool,
 }
 
-/// A step of the way: its name in the output, and what it is.
-type Stage = (&'static str, &'static str);
+/// A step of the way.
+#[derive(Debug, Clone, Copy)]
+struct Stage {
+    /// In the output.
+    name: &'static str,
+    what: &'static str,
+    /// The exit code where it isn't done in time: a service that says nothing is away, one that doesn't deliver breaks its
+    /// promise.
+    unfinished: u8,
+}
 
-const CONNECT: Stage = ("connect", "TCP, TLS and the upgrade to a WebSocket");
-const HELLO: Stage = ("hello", "hello to welcome");
-const JOIN: Stage = ("join", "join to joined");
-const ACK: Stage = ("ack", "send to sent");
-const DELIVERY: Stage = ("delivery", "send to the other's message");
-const RETRY: Stage = ("retry", "the same send again, to sent as a duplicate");
-const MISSED: Stage = ("missed", "a send after the cut, to sent");
-const RECONNECT: Stage = ("reconnect", "after the cut, a new connection to its welcome");
-const RESUME: Stage = ("resume", "join at a position to the missed message");
+impl Stage {
+    const fn answer(name: &'static str, what: &'static str) -> Self {
+        Self { name, what, unfinished: UNAVAILABLE }
+    }
+
+    const fn promise(name: &'static str, what: &'static str) -> Self {
+        Self { name, what, unfinished: NO }
+    }
+}
+
+const CONNECT: Stage = Stage::answer("connect", "TCP, TLS and the upgrade to a WebSocket");
+const HELLO: Stage = Stage::answer("hello", "hello to welcome");
+const JOIN: Stage = Stage::answer("join", "join to joined");
+const LISTENER: Stage =
+    Stage::answer("listener", "the other guest: connections until another instance answers, and a join");
+const ACK: Stage = Stage::answer("ack", "send to sent");
+const DELIVERY: Stage = Stage::promise("delivery", "send to the other's message");
+const RETRY: Stage = Stage::answer("retry", "the same send again, to sent as a duplicate");
+const MISSED: Stage = Stage::answer("missed", "a send after the cut, to sent");
+const RECONNECT: Stage = Stage::answer("reconnect", "after the cut, a new connection to its welcome");
+const RESUME: Stage = Stage::promise("resume", "join at a position to the missed message");
 
 /// What is known so far.
 struct Report {
@@ -77,12 +100,23 @@ struct Report {
 /// One of the two in the room.
 struct Member {
     service: Service,
+    place: Place,
+    /// The service has asked it to come to another instance.
+    asked_to_move: bool,
     welcome: Welcome,
     reader: Reader,
     /// What all keys of this probe begin with.
     run: String,
     /// The messages of this probe that were read, by key.
     heard: BTreeMap<String, Stored>,
+}
+
+/// Where a guest is, and for how long at most.
+#[derive(Debug, Clone)]
+struct Place {
+    url: String,
+    room: String,
+    ends_at: Instant,
 }
 
 /// Where a message is in the log, as one of its witnesses says.
@@ -96,13 +130,13 @@ impl Probe {
     /// Goes the way and prints what it took, also where it failed.
     pub(super) async fn run(&self, own: SocketAddr, out: &mut impl Write) -> Result<(), Failed> {
         let mut report = Report { stage: CONNECT, took: Vec::new(), instances: Vec::new(), durability: None };
-        let within = Duration::from_secs(self.within);
-        let mut result = match timeout(within, self.go(own, &mut report)).await {
+        let ends_at = Instant::now() + Duration::from_secs(self.within);
+        let mut result = match timeout_at(ends_at, self.go(own, ends_at, &mut report)).await {
             Ok(result) => result,
-            Err(_) => Err(Failed::new(NO, format!("not done within {} s", self.within))),
+            Err(_) => Err(Failed::new(report.stage.unfinished, format!("not done within {} s", self.within))),
         };
         if let Err(failed) = &mut result {
-            failed.message = format!("{}: {}", report.stage.0, failed.message);
+            failed.message = format!("{}: {}", report.stage.name, failed.message);
         }
         let failed = result.as_ref().err().map(|failed| failed.message.as_str());
         if self.json || !io::stdout().is_terminal() {
@@ -113,37 +147,43 @@ impl Probe {
         result
     }
 
-    async fn go(&self, own: SocketAddr, report: &mut Report) -> Result<(), Failed> {
-        let first_url = url_or_own(self.url.as_deref(), own);
-        let second_url = self.second_url.as_deref().unwrap_or(&first_url);
-        let service = report.time(CONNECT, Service::connect(&first_url)).await?;
-        // The service was reached: whatever happens from here on is its answer.
-        self.go_on(service, second_url, report).await.map_err(|failed| Failed::new(NO, failed.message))
-    }
-
-    async fn go_on(&self, mut service: Service, second_url: &str, report: &mut Report) -> Result<(), Failed> {
+    async fn go(&self, own: SocketAddr, ends_at: Instant, report: &mut Report) -> Result<(), Failed> {
+        let url = url_or_own(self.url.as_deref(), own);
+        let second_url = self.second_url.clone().unwrap_or_else(|| url.clone());
+        let here = Place { url, room: self.room.clone(), ends_at };
+        let there = Place { url: second_url, ..here.clone() };
         let run = format!("probe-{:016x}", rand::random::<u64>());
+
+        let mut service = report.time(CONNECT, Service::connect(&here.url)).await?;
         let welcome = report.time(HELLO, service.hello(NAME, None)).await?;
         report.instances.push(welcome.instance.clone());
-        let mut speaker = Member::new(service, welcome, &run);
-        let mut listener = Member::elsewhere(second_url, &speaker.welcome.instance, &run).await?;
+        let mut speaker = Member::new(service, welcome, here, &run);
+        report.time(JOIN, speaker.join()).await?;
+        let first = speaker.welcome.instance.clone();
+        let elsewhere = async {
+            let mut listener = Member::elsewhere(there, &first, &run).await?;
+            if self.two_instances && listener.welcome.instance == first {
+                return Err(Failed::new(NO, format!("all of {TRIES} connections reached {first}")));
+            }
+            listener.join().await?;
+            Ok(listener)
+        };
+        let mut listener = report.time(LISTENER, elsewhere).await?;
         report.instances.push(listener.welcome.instance.clone());
-        if self.two_instances && speaker.welcome.instance == listener.welcome.instance {
-            return Err(Failed::new(NO, format!("all of {TRIES} connections reached {}", listener.welcome.instance)));
-        }
-        report.time(JOIN, speaker.join(&self.room)).await?;
-        listener.join(&self.room).await?;
 
         let key = format!("{run}-1");
         let said_at = Instant::now();
         report.stage = ACK;
         let saying = async {
-            let sent = speaker.say(&self.room, &key).await?;
+            let sent = speaker.say(&key).await?;
             report.took.push((ACK, said_at.elapsed()));
             report.stage = DELIVERY;
             Ok::<_, Failed>(sent)
         };
-        let hearing = async { Ok::<_, Failed>((listener.hear(&key).await?, said_at.elapsed())) };
+        let hearing = async {
+            let heard = listener.hear(&key).await.map_err(|failed| failed.of("the listener"))?;
+            Ok::<_, Failed>((heard, said_at.elapsed()))
+        };
         let (sent, (heard, took)) = tokio::try_join!(saying, hearing)?;
         report.took.push((DELIVERY, took));
         report.durability = sent["durability"].as_str().map(str::to_owned);
@@ -154,7 +194,7 @@ impl Probe {
             return Err(Failed::new(NO, format!("took {} ms, of at most {}", took.as_millis(), self.delivery_within)));
         }
 
-        let again = report.time(RETRY, speaker.say(&self.room, &key)).await?;
+        let again = report.time(RETRY, speaker.say(&key)).await?;
         stored.is(&Stored::at(&again["position"]))?;
         if again["duplicate"] != true {
             return Err(Failed::new(NO, "the repeated send isn't answered as a duplicate"));
@@ -162,10 +202,10 @@ impl Probe {
 
         let cut = listener.cut();
         let key = format!("{run}-2");
-        let missed = report.time(MISSED, speaker.say(&self.room, &key)).await?;
-        let mut listener = report.time(RECONNECT, cut.back(second_url)).await?;
+        let missed = report.time(MISSED, speaker.say(&key)).await?;
+        let mut listener = report.time(RECONNECT, cut.back()).await?;
         let resuming = async {
-            listener.join(&self.room).await?;
+            listener.join().await?;
             listener.hear(&key).await
         };
         Stored::at(&missed["position"]).is(&report.time(RESUME, resuming).await?)?;
@@ -190,12 +230,12 @@ impl Report {
 
     fn line(&self, failed: Option<&str>) -> Value {
         let stages: Map<String, Value> =
-            self.took.iter().map(|((name, _), took)| ((*name).to_owned(), json!(millis(*took)))).collect();
+            self.took.iter().map(|(stage, took)| (stage.name.to_owned(), json!(millis(*took)))).collect();
         let mut line = json!({
             "ok": failed.is_none(), "instances": self.instances, "durability": self.durability, "stages_ms": stages,
         });
         if let Some(problem) = failed {
-            line["failed"] = json!(self.stage.0);
+            line["failed"] = json!(self.stage.name);
             line["problem"] = json!(problem);
         }
         line
@@ -203,7 +243,7 @@ impl Report {
 
     fn table(&self) -> String {
         let mut table = String::new();
-        for ((name, what), took) in &self.took {
+        for (Stage { name, what, .. }, took) in &self.took {
             let _ = writeln!(table, "{name:<10} {:>10.1} ms  {what}", millis(*took));
         }
         let _ = writeln!(table, "instances  {}", self.instances.join(", "));
@@ -213,19 +253,20 @@ impl Report {
 }
 
 impl Member {
-    fn new(service: Service, welcome: Welcome, run: &str) -> Self {
-        Self { service, welcome, reader: Reader::default(), run: run.to_owned(), heard: BTreeMap::new() }
+    fn new(service: Service, welcome: Welcome, place: Place, run: &str) -> Self {
+        let (reader, run, heard) = (Reader::default(), run.to_owned(), BTreeMap::new());
+        Self { service, place, asked_to_move: false, welcome, reader, run, heard }
     }
 
     /// Signs in on another instance than this one, where one can be had.
-    async fn elsewhere(url: &str, instance: &str, run: &str) -> Result<Self, Failed> {
+    async fn elsewhere(place: Place, instance: &str, run: &str) -> Result<Self, Failed> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut service = Service::connect(url).await?;
+            let mut service = Service::connect(&place.url).await?;
             let welcome = service.hello(NAME, None).await?;
             if welcome.instance != instance || tries == TRIES {
-                return Ok(Self::new(service, welcome, run));
+                return Ok(Self::new(service, welcome, place, run));
             }
             service.close().await;
         }
@@ -233,14 +274,14 @@ impl Member {
 
     /// Drops the connection without a word to the service.
     fn cut(self) -> Cut {
-        let Self { service, welcome, reader, run, heard } = self;
+        let Self { service, place, asked_to_move: _, welcome, reader, run, heard } = self;
         drop(service);
-        Cut { welcome, reader, run, heard }
+        Cut { place, welcome, reader, run, heard }
     }
 
     /// Joins where it is and reads what the reply brings.
-    async fn join(&mut self, room: &str) -> Result<(), Failed> {
-        let joined = self.ask(self.reader.join(room, 1)).await?;
+    async fn join(&mut self) -> Result<(), Failed> {
+        let joined = self.ask(self.reader.join(&self.place.room, 1)).await?;
         if joined["recovered"] == false {
             return Err(Failed::new(NO, format!("its position can't be continued: {}", joined["reason"])));
         }
@@ -251,9 +292,25 @@ impl Member {
         Ok(())
     }
 
+    /// Where it was asked to: takes a new connection, goes on there from its position, and leaves the old one.
+    async fn move_if_asked(&mut self) -> Result<(), Failed> {
+        if !self.asked_to_move {
+            return Ok(());
+        }
+        let mut service = Service::connect(&self.place.url).await?;
+        self.welcome = service.hello(NAME, Some(&self.welcome.token)).await?;
+        let old = std::mem::replace(&mut self.service, service);
+        self.asked_to_move = false;
+        self.join().await?;
+        old.close().await;
+        tell(&format!("asked to move, went to {}", self.welcome.instance));
+        Ok(())
+    }
+
     /// Sends a message; returns the reply.
-    async fn say(&mut self, room: &str, key: &str) -> Result<Value, Failed> {
-        self.ask(json!({"type": "send", "room": room, "key": key, "text": TEXT})).await
+    async fn say(&mut self, key: &str) -> Result<Value, Failed> {
+        self.move_if_asked().await?;
+        self.ask(json!({"type": "send", "room": self.place.room, "key": key, "text": TEXT})).await
     }
 
     /// Waits until it has read the message with this key.
@@ -262,32 +319,55 @@ impl Member {
             if let Some(stored) = self.heard.get(key) {
                 return Ok(stored.clone());
             }
+            self.move_if_asked().await?;
             let object = self.service.next().await?;
             self.pass(&object)?;
         }
     }
 
-    /// Sends a command and returns its reply. A refusal is an answer too, and not the one that was hoped for.
+    /// Sends a command until it isn't refused for the moment only, and returns its reply.
+    ///
+    /// # Errors
+    /// A refusal that stays, or that asks for more time than there is.
     async fn ask(&mut self, mut command: Value) -> Result<Value, Failed> {
-        let id = self.service.say(&mut command).await?;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let reply = self.reply(&mut command).await?;
+            if reply["type"] != "error" {
+                return Ok(reply);
+            }
+            let wait = wait_after(&command, &reply)?;
+            if attempts == ATTEMPTS || Instant::now() + wait >= self.place.ends_at {
+                return Err(refused(&command, &reply));
+            }
+            tell(&format!("{}; again in {} ms", refused(&command, &reply).message, wait.as_millis()));
+            sleep(wait).await;
+        }
+    }
+
+    async fn reply(&mut self, command: &mut Value) -> Result<Value, Failed> {
+        let id = self.service.say(command).await?;
         loop {
             let object = self.service.next().await?;
-            if object["id"] != id {
-                self.pass(&object)?;
-            } else if object["type"] == "error" {
-                return Err(refused(&command, &object));
-            } else {
+            if object["id"] == id {
                 return Ok(object);
             }
+            self.pass(&object)?;
         }
     }
 
     /// Takes a push.
     fn pass(&mut self, push: &Value) -> Result<(), Failed> {
-        if push["type"] == "reset" {
-            return Err(Failed::new(NO, format!("the log was reset: {}", push["reason"])));
+        match push["type"].as_str() {
+            Some("reset") => Err(Failed::new(NO, format!("the log was reset: {}", push["reason"]))),
+            Some("goaway") => {
+                self.asked_to_move = true;
+                Ok(())
+            }
+            _ if is_entry(push) => self.read(push),
+            _ => Ok(()),
         }
-        if is_entry(push) { self.read(push) } else { Ok(()) }
     }
 
     fn read(&mut self, entry: &Value) -> Result<(), Failed> {
@@ -305,6 +385,7 @@ impl Member {
 
 /// A member without a connection.
 struct Cut {
+    place: Place,
     welcome: Welcome,
     reader: Reader,
     run: String,
@@ -313,11 +394,11 @@ struct Cut {
 
 impl Cut {
     /// Connects again, as the same user.
-    async fn back(self, url: &str) -> Result<Member, Failed> {
-        let Self { welcome, reader, run, heard } = self;
-        let mut service = Service::connect(url).await?;
+    async fn back(self) -> Result<Member, Failed> {
+        let Self { place, welcome, reader, run, heard } = self;
+        let mut service = Service::connect(&place.url).await?;
         let welcome = service.hello(NAME, Some(&welcome.token)).await?;
-        Ok(Member { service, welcome, reader, run, heard })
+        Ok(Member { service, place, asked_to_move: false, welcome, reader, run, heard })
     }
 }
 

@@ -3,6 +3,7 @@
 //! It answers heartbeats and knows which ends of a connection are worth another try. It knows no command's meaning.
 
 use std::collections::VecDeque;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,13 +18,13 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls};
 
-use super::{Failed, INTERNAL, NO, UNAVAILABLE, USAGE};
+use super::{Failed, NO, UNAVAILABLE, USAGE};
 
 /// For the connection, and for each answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// A command that is refused with a time to wait is repeated so often.
-const ATTEMPTS: u32 = 20;
+pub(super) const ATTEMPTS: u32 = 20;
 
 /// The longest that a refusal makes it wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -177,7 +178,7 @@ impl Service {
             };
             for object in frame.lines().filter(|line| !line.is_empty()) {
                 let object = serde_json::from_str(object)
-                    .map_err(|error| Failed::new(INTERNAL, format!("the service sent no JSON: {error}")))?;
+                    .map_err(|error| Failed::new(NO, format!("the service sent no JSON: {error}")))?;
                 self.waiting.push_back(object);
             }
         }
@@ -203,6 +204,11 @@ pub(super) fn wait_after(command: &Value, refusal: &Value) -> Result<Duration, F
         Some(retry_ms) => Ok(Duration::from_millis(retry_ms).min(LONGEST_WAIT)),
         None => Err(refused(command, refusal)),
     }
+}
+
+/// Tells whoever watches; what was asked for has standard output for itself.
+pub(super) fn tell(what: &str) {
+    let _ = writeln!(io::stderr(), "confab: {what}");
 }
 
 /// A refusal as the end of a command.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::reader::{Reader, Step, is_entry, position};
-use super::service::{Guest, Service, Welcome, wait_after};
+use super::service::{Guest, Service, Welcome, tell, wait_after};
 use super::{Failed, NO, UNAVAILABLE};
 use crate::domain::Position;
 
@@ -75,7 +75,7 @@ impl Tail {
             let old = service;
             let lost_at = Instant::now();
             if let Ended::Cut(why) = &ended {
-                say(&format!("cut after entry {}: {why}", reader.position().offset));
+                tell(&format!("cut after entry {}: {why}", reader.position().offset));
                 sleep(pause.mul_f64(rand::random())).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -83,7 +83,7 @@ impl Tail {
                 match self.guest.sign_in_again("tail", own, Some(&welcome.token)).await {
                     Ok(connected) => break connected,
                     Err(failed) if failed.code == UNAVAILABLE && lost_at.elapsed() < AWAY_LIMIT => {
-                        say(&failed.message);
+                        tell(&failed.message);
                         sleep(pause.mul_f64(rand::random())).await;
                         pause = (pause * 2).min(LONGEST_PAUSE);
                     }
@@ -93,7 +93,7 @@ impl Tail {
             if matches!(ended, Ended::Asked) {
                 old.close().await;
             }
-            say(&format!("connected again, to {}", welcome.instance));
+            tell(&format!("connected again, to {}", welcome.instance));
         }
     }
 
@@ -178,9 +178,4 @@ fn broken_off(reader: &Reader, heard: &Value) -> Failed {
     let offset = reader.position().offset;
     let reason = heard["reason"].as_str().unwrap_or("no reason given");
     Failed::new(NO, format!("the log doesn't continue after entry {offset} ({reason}): start again without --since"))
-}
-
-/// Tells whoever watches; the entries have standard output for themselves.
-fn say(what: &str) {
-    let _ = writeln!(std::io::stderr(), "confab: {what}");
 }
