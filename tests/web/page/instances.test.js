@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { closeBrowser, figure, live, person, row, say, signIn, texts } from './browser.js';
+import { failover } from './failover.js';
 import { FAST, robot } from './robot.js';
 import { Gate } from '../real/gate.js';
 import { Redis } from '../real/redis.js';
@@ -92,6 +93,10 @@ test('a_redis_that_comes_back_empty_is_told_as_a_lost_log_and_what_waited_is_sto
   await page.getByText('The server lost this room’s messages').waitFor();
   await becomes(() => texts(page), ['during it']);
   await live(page);
+});
+
+test('a_failover_of_redis_is_told_on_both_instances_and_all_that_was_said_is_there_once', async (t) => {
+  await failover(t, [await person(t), await person(t)]);
 });
 
 test('rotation_between_two_instances_every_five_seconds_is_not_seen', async (t) => {

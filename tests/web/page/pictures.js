@@ -1,5 +1,6 @@
 /**
- * Pictures of the page's states, each wide and narrow, light and dark, from the real server: `run --screenshots DIR`.
+ * Pictures of the page's states, each wide and narrow, light and dark, and of two pages while Redis fails over, all from
+ * the real server: `run --screenshots DIR [states | failover]`.
  */
 
 import { mkdir } from 'node:fs/promises';
@@ -7,10 +8,12 @@ import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { Client } from '../../../web/client/index.js';
 import { browser, closeBrowser, live, row, say, signIn } from './browser.js';
+import { failover } from './failover.js';
 import { Gate } from '../real/gate.js';
 import { Server, freePort, until } from '../real/server.js';
 
-const [, , folder] = process.argv;
+const [, , folder, part] = process.argv;
+const PAIR = { width: 860, height: 500 };
 const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 375, height: 720 } };
 
 /** What the pictures show being said, in order. */
@@ -149,9 +152,47 @@ async function run(size, theme) {
   }
 }
 
+/** Two windows side by side, on two instances of one Redis: while it is away, and when its replica is the primary. */
+async function pair() {
+  const pages = [];
+  const rows = [];
+  const titles = { during: 'The primary of Redis was killed', after: 'Its replica is the primary' };
+  try {
+    for (let i = 0; i < 2; i += 1) {
+      const context = await (await browser()).newContext({ viewport: PAIR, colorScheme: 'light', locale: 'en-GB', reducedMotion: 'reduce' });
+      ends.unshift(() => context.close());
+      pages.push(await context.newPage());
+    }
+    await failover(t, pages, async (state) => {
+      const shots = [];
+      for (const page of pages) {
+        await page.mouse.move(0, 0);
+        shots.push((await page.screenshot()).toString('base64'));
+      }
+      rows.push(`<h2>${titles[state]}</h2><p>Ada, on instance one</p><p>Grace, on instance two</p>${shots.map((shot) => `<img src="data:image/png;base64,${shot}">`).join('')}`);
+    });
+    const context = await (await browser()).newContext({ viewport: { width: 2 * PAIR.width + 60, height: PAIR.height } });
+    ends.unshift(() => context.close());
+    const sheet = await context.newPage();
+    await sheet.setContent(`<style>
+      body { margin: 0; padding: 20px; display: grid; grid-template-columns: 1fr 1fr; gap: 10px 20px; background: #e7e9ee; font: 19px system-ui, sans-serif; color: #222 }
+      h2 { grid-column: 1 / 3; font-size: 25px; margin: 8px 0 0 }
+      p { margin: 0; color: #444 }
+      img { border-radius: 8px; box-shadow: 0 1px 6px #0004; width: ${PAIR.width}px }
+    </style>${rows.join('')}`);
+    await sheet.evaluate(() => Promise.all([...document.images].map((image) => image.decode())));
+    await sheet.screenshot({ path: join(folder, 'failover.png'), fullPage: true });
+  } finally {
+    for (const end of ends.splice(0)) await end();
+  }
+}
+
 await mkdir(folder, { recursive: true });
 try {
-  for (const size of Object.keys(SIZES)) for (const theme of ['light', 'dark']) await run(size, theme);
+  if (part !== 'states') await pair();
+  if (part !== 'failover') {
+    for (const size of Object.keys(SIZES)) for (const theme of ['light', 'dark']) await run(size, theme);
+  }
 } finally {
   await closeBrowser();
 }
