@@ -86,6 +86,14 @@ macro_rules! labels {
                 self as usize
             }
         }
+
+        impl $name {
+            /// The value as it is exported.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                Self::ATTRIBUTE.values[self as usize]
+            }
+        }
     )+};
 }
 
@@ -184,6 +192,28 @@ labels! {
         Script = "script",
         /// The same with a replica: the script, and the `WAIT` behind it.
         Replica = "replica",
+    }
+
+    /// What became of a write.
+    WriteOutcome "outcome" {
+        /// It is acknowledged.
+        Acknowledged = "acknowledged",
+        /// It is refused for a reason of the client's own.
+        Refused = "refused",
+        /// The service could not do it, or can't say whether it did.
+        Failed = "failed",
+    }
+
+    /// Why an entry didn't reach a client that was live.
+    DeliveryLoss "reason" {
+        /// The client reads too slowly: more waited than `limits.outbox_bytes`.
+        Overflow = "overflow",
+        /// The client reads nothing: one write took longer than `limits.flush_timeout_ms`.
+        Stalled = "stalled",
+        /// The connection ended first, for whatever other reason.
+        Closed = "closed",
+        /// A reset passed over it: the room's log had forgotten it when it was read.
+        Reset = "reset",
     }
 
     /// What was published.

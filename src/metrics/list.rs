@@ -7,9 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::cells::{Cells, Counter, Gauge, Histogram, Info, Kind, Reading};
 use super::labels::{
-    AppendStage, Attempt, Attempted, Attribute, Budget, CommandOutcome, CommandType, CpuMode, DropReason, Durability,
-    Ending, GapSign, GoawayReason, HandshakeOutcome, JoinKind, Labels, PoolState, Protocol, PublicationKind,
-    RedisMemory, RedisRole, ResetReason, ResumeOutcome, SocketState, SpanLoss, TokenFault, Version, values_of,
+    AppendStage, Attempt, Attempted, Attribute, Budget, CommandOutcome, CommandType, CpuMode, DeliveryLoss, DropReason,
+    Durability, Ending, GapSign, GoawayReason, HandshakeOutcome, JoinKind, Labels, PoolState, Protocol,
+    PublicationKind, RedisMemory, RedisRole, ResetReason, ResumeOutcome, SocketState, SpanLoss, TokenFault, Version,
+    WriteOutcome, values_of,
 };
 use crate::protocol::Code;
 
@@ -164,8 +165,10 @@ list! {
 
     /// Writes that were acknowledged, by what the acknowledgement means.
     acknowledgements: Counter<(Durability, Attempt)> = "confab.acknowledgements" "{message}";
-    /// From a write's arrival to its answer, an acknowledgement or a refusal: *ack latency*.
-    acknowledgement_duration: Histogram<Protocol> = "confab.acknowledgement.duration" "s" TIMES;
+    /// From a write's arrival to its answer. *Ack latency* is that of `acknowledged` ones, and `failed` ones break that
+    /// promise however fast they are told: the service was full or could not reach its store, or the outcome is unknown.
+    /// `refused` ones are the client's own doing: too many, a key used twice, a target that isn't there or isn't theirs.
+    acknowledgement_duration: Histogram<(Protocol, WriteOutcome)> = "confab.acknowledgement.duration" "s" TIMES;
     /// Where the time of an append to Redis goes, for each call.
     append_duration: Histogram<AppendStage> = "confab.append.duration" "s" TIMES;
     /// Calls that go to Redis in one pipeline.
@@ -173,11 +176,17 @@ list! {
 
     /// Frames that were handed to sockets: entries, answers and everything else. Entries that come together share one.
     deliveries: Counter<Protocol> = "confab.deliveries" "{frame}";
-    /// From the time that an entry was stored, by the store's clock, to its being written to a client that was live in its
-    /// room, by this machine's clock and to the millisecond. *Acknowledged but not delivered within 1 s* are those above
-    /// 1 s. Entries that a client asks for by joining or resuming are not counted; healed ones are. Of several entries in
-    /// one write all count as the oldest.
+    /// From the time that an entry was stored, by the store's clock, to when the kernel has taken all of it for a client
+    /// that was live in its room (or an answer to its poll has), by this machine's clock and to the millisecond.
+    /// *Acknowledged but not delivered within 1 s* are those above 1 s, and those of `confab.deliveries.dropped` but the
+    /// `closed` ones. Entries that a client asks for by joining or resuming are not counted; healed ones are. Of several
+    /// entries in one write all count as the oldest.
     delivery_duration: Histogram<Protocol> = "confab.delivery.duration" "s" TIMES;
+    /// Entries that were on their way to a client that was live in their room and never got there, for each client, at
+    /// most: what may have got there in part counts whole. `overflow` and `stalled` clients read too slowly and are
+    /// closed with 4008; `closed` ones went, or were closed for another reason, while something was on its way; all of
+    /// them can resume. `reset` ones were told that their room's log doesn't continue.
+    deliveries_dropped: Counter<DeliveryLoss> = "confab.deliveries.dropped" "{entry}";
     /// Frames that go out in one write.
     delivery_batch: Histogram<Protocol> = "confab.delivery.batch" "{frame}" SIZES;
     /// What waits in the queues of all clients.

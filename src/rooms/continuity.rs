@@ -17,6 +17,11 @@ impl Continuity {
         self.at = Some(at);
     }
 
+    /// What was delivered last, or begun at.
+    pub const fn at(&self) -> Option<Position> {
+        self.at
+    }
+
     /// Notes entries that are delivered; whether each follows the one before.
     pub fn follows(&mut self, entries: &[Arc<Entry>]) -> bool {
         let mut follows = true;
@@ -31,11 +36,12 @@ impl Continuity {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::domain::{Body, Chain, Draft, Key, Text, User, UserId, UserName};
 
-    fn log(start: u64, entries: u64) -> Vec<Arc<Entry>> {
+    /// The first entries of a log; one that starts otherwise is another log.
+    pub fn log(start: u64, entries: u64) -> Vec<Arc<Entry>> {
         let user = User { id: UserId::parse("u").unwrap(), name: UserName::parse("Ada", 64).unwrap() };
         let mut chain = Chain::from_bits(start);
         let mut log = Vec::new();

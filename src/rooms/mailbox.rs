@@ -55,6 +55,8 @@ struct Queue {
     marks: Vec<(usize, Mark)>,
     live: Option<Live>,
     overflowed: bool,
+    /// Live entries that were dropped with the queue, or came after it.
+    overflow: u64,
     drained: Vec<Waker>,
 }
 
@@ -95,6 +97,15 @@ pub struct Taken {
     pub live: Option<Live>,
     /// The reader was too slow; nothing else will come.
     pub overflowed: bool,
+}
+
+/// Live entries that a socket which ends leaves behind. Of those that went out in part all count.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The reader was too slow for them.
+    pub overflow: u64,
+    /// They wait.
+    pub waiting: u64,
 }
 
 impl Taken {
@@ -164,7 +175,9 @@ impl Mailbox {
     /// The same for one with entries for a client that is live.
     pub fn push_live(&self, frame: Bytes, live: Option<Live>) {
         let mut queue = self.lock();
+        queue.note_live(live);
         if queue.overflowed {
+            queue.count_overflow();
             return;
         }
         queue.bytes += frame.len();
@@ -172,25 +185,29 @@ impl Mailbox {
             queue.overflowed = true;
             queue.frames = VecDeque::new();
             queue.marks = Vec::new();
-            queue.live = None;
+            queue.count_overflow();
             queue.wake_drained();
         } else {
             queue.frames.push_back(frame);
-            queue.note_live(live);
         }
         drop(queue);
         self.reader.wake();
     }
 
-    /// The event that was added last is of a sampled entry, which is followed to the socket.
-    pub fn mark(&self, mark: Mark) {
+    /// The event that was added last is of a sampled entry, which is followed to the socket. Returns the mark where the
+    /// reader was faster and has taken the event.
+    #[must_use]
+    pub fn mark(&self, mark: Mark) -> Option<Mark> {
         let mut queue = self.lock();
+        if queue.overflowed {
+            return None;
+        }
         match queue.frames.len().checked_sub(1) {
             Some(before) if queue.marks.len() < MARKS => queue.marks.push((before, mark)),
             Some(_) => {}
-            // The reader was faster.
-            None => mark.written(1),
+            None => return Some(mark),
         }
+        None
     }
 
     /// Adds a note.
@@ -243,6 +260,13 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// The socket has ended and left its rooms: takes what it was live for and never gets.
+    pub fn take_undelivered(&self) -> Undelivered {
+        let mut queue = self.lock();
+        let waiting = queue.live.take().map_or(0, |live| live.entries);
+        Undelivered { overflow: std::mem::take(&mut queue.overflow), waiting }
+    }
+
     /// Bytes that wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -288,6 +312,10 @@ impl Queue {
         }
     }
 
+    fn count_overflow(&mut self) {
+        self.overflow += self.live.take().map_or(0, |live| live.entries);
+    }
+
     fn wake_drained(&mut self) {
         self.drained.drain(..).for_each(Waker::wake);
     }
@@ -301,6 +329,27 @@ mod tests {
 
     fn name(name: &str) -> UserName {
         UserName::parse(name, 64).unwrap()
+    }
+
+    #[test]
+    fn live_entries_that_never_go_out_are_counted_by_whether_they_still_wait() {
+        let mailbox = Mailbox::new(1, Dialect::Native, 100);
+        let push = |bytes, entries| {
+            mailbox.push_live(Bytes::from(vec![0; bytes]), Some(Live { stored_at: 1, entries }));
+        };
+        let mut taken = Taken::default();
+        push(10, 3);
+        mailbox.take(100, &mut taken);
+        assert_eq!(taken.live, Some(Live { stored_at: 1, entries: 3 }));
+        assert_eq!(mailbox.take_undelivered(), Undelivered::default(), "what was taken out is the socket's");
+        push(10, 4);
+        mailbox.push(Bytes::from_static(b"a reply"));
+        assert_eq!(mailbox.take_undelivered(), Undelivered { overflow: 0, waiting: 4 });
+        push(10, 5);
+        push(100, 6);
+        push(1, 7);
+        assert_eq!(mailbox.take_undelivered(), Undelivered { overflow: 5 + 6 + 7, waiting: 0 });
+        assert_eq!(mailbox.take_undelivered(), Undelivered::default(), "once");
     }
 
     #[test]

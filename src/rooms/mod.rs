@@ -47,7 +47,8 @@ use room::{Healing, Phase, PresenceDue, PresenceRules, Room, State};
 use tail::Doubt;
 
 pub use gate::{WAIT_MS, WAITING_BYTES, WAITING_WRITES};
-pub use mailbox::{Dialect, Live, Mailbox, Note, Taken};
+pub use mailbox::{Dialect, Live, Mailbox, Note, Taken, Undelivered};
+pub use traces::Mark;
 
 /// Publications that are taken out of the feed at a time: more than the gate lets this instance add meanwhile.
 const FEED_BATCH: usize = 4 * 1024;
@@ -671,8 +672,18 @@ impl Rooms {
         let room = Arc::clone(room);
         tokio::spawn(async move {
             if let Err(error) = rooms.read_on(&room, sign).await {
-                tracing::warn!(%error, "a room could not be brought up to date; it is tried again");
-                room.lock().healing = Healing::Idle;
+                let mut state = room.lock();
+                tracing::warn!(
+                    %error,
+                    sign = sign.as_str(),
+                    delivered = state.tail.position().offset,
+                    clients = state.clients(),
+                    retry_ms = HEAL_AGAIN_MS,
+                    "a room could not be brought up to date; it is tried again"
+                );
+                tracing::debug!(room = room.id.as_str(), "the room that could not be brought up to date");
+                state.healing = Healing::Idle;
+                drop(state);
                 rooms.agenda.add(rooms.now() + HEAL_AGAIN_MS, Duty::Heal(room.id.clone()));
             }
             room.changed.notify_waiters();
@@ -725,6 +736,15 @@ impl Rooms {
                     if missed > 0 {
                         self.settings.metrics.gaps_healed.inc(sign);
                         self.settings.metrics.gap_entries.add((), missed as u64);
+                        tracing::info!(
+                            sign = sign.as_str(),
+                            entries = missed,
+                            delivered = from.offset,
+                            stored = page.top.offset,
+                            clients = state.clients(),
+                            "a room's log was read for entries that no publication brought"
+                        );
+                        tracing::debug!(room = room.id.as_str(), "the room whose log was read");
                     }
                     let doubt = state.take(&room.id, page.entries);
                     doubt != Doubt::Gap && state.tail.position().offset < page.top.offset
@@ -734,8 +754,13 @@ impl Rooms {
                 After::Reset(reason, page) => {
                     tracing::warn!(
                         reason = reason.as_str(),
+                        delivered = from.offset,
+                        oldest = page.oldest,
+                        stored = page.top.offset,
+                        clients = state.clients(),
                         "a room's log does not continue; its clients start afresh"
                     );
+                    tracing::debug!(room = room.id.as_str(), "the room whose log does not continue");
                     self.settings.metrics.resets.inc(reset_reason(reason));
                     state.reset(&room.id, reason, &page);
                     false

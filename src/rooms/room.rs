@@ -14,6 +14,7 @@ use super::traces::Expected;
 use super::{Live, Mailbox};
 use crate::domain::{Entry, Millis, Position, RoomId, User, UserId};
 use crate::metrics::Metrics;
+use crate::metrics::labels::DeliveryLoss;
 use crate::protocol::{Event, MemberView};
 use crate::store::{Members, Page, PresenceChange, Publication, Reset, cost};
 
@@ -219,9 +220,17 @@ impl State {
     /// Takes entries in, in order, and delivers what follows. Returns what else has to be done.
     pub fn take(&mut self, room: &RoomId, entries: impl IntoIterator<Item = Arc<Entry>>) -> Doubt {
         let (deliver, doubt) = self.tail.take(entries);
+        let before = self.continuity.at();
         if !self.continuity.follows(&deliver) {
             self.metrics.gaps_unannounced.inc(());
-            tracing::error!("entries are delivered that don't follow those before");
+            tracing::error!(
+                delivered = before.map(|at| at.offset),
+                first = deliver.first().map(|entry| entry.offset),
+                last = deliver.last().map(|entry| entry.offset),
+                clients = self.live.len(),
+                "entries are delivered that don't follow those before"
+            );
+            tracing::debug!(room = room.as_str(), "the room of entries that don't follow");
         }
         let sampled = self.expected.begin(&deliver);
         if !self.live.is_empty() {
@@ -239,6 +248,12 @@ impl State {
     /// The log is another one, or what was missed is no longer kept: everybody who is live starts from the newest page.
     pub fn reset(&mut self, room: &RoomId, reason: Reset, page: &Page) {
         let unseen: Vec<_> = page.entries.iter().filter(|entry| !self.tail.has(entry)).cloned().collect();
+        // Of another log nobody can say what was missed.
+        if reason == Reset::Trimmed {
+            let first = page.entries.first().map_or(page.top.offset + 1, |entry| entry.offset);
+            let passed_over = first.saturating_sub(self.tail.position().offset + 1);
+            self.metrics.deliveries_dropped.add(DeliveryLoss::Reset, passed_over * self.live.len() as u64);
+        }
         self.continuity.restart(page.top);
         self.tail.restart(page.top, page.entries.clone());
         if !self.live.is_empty() {
@@ -341,6 +356,11 @@ impl State {
     /// Whether a reading may still seat its socket: the socket may have left, or joined afresh.
     pub fn is_catching_up(&self, socket: u64, reading: u64) -> bool {
         self.seats.get(&socket).is_some_and(|seat| seat.place == Place::CatchingUp(reading))
+    }
+
+    /// Sockets that get what the room gets.
+    pub const fn clients(&self) -> usize {
+        self.live.len()
     }
 
     /// Whether a socket has a place, and so a hold of its own.
@@ -552,4 +572,63 @@ pub fn reset_event(room: &RoomId, reason: Reset, page: &Page) -> Event {
 /// The position of a client that has a page.
 pub fn end_of(page: &Page) -> Position {
     page.entries.last().map_or(page.top, |entry| entry.position())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test fails by panicking
+mod tests {
+    use super::super::continuity::tests::log;
+    use super::super::mailbox::Dialect;
+    use super::*;
+    use crate::domain::UserName;
+
+    fn page(entries: &[Arc<Entry>]) -> Page {
+        Page {
+            entries: entries.to_vec(),
+            top: entries.last().map_or(Position::ZERO, |entry| entry.position()),
+            oldest: entries.first().map_or(0, |entry| entry.offset),
+        }
+    }
+
+    /// An open room whose log these entries are, with so many live clients.
+    fn room(entries: &[Arc<Entry>], clients: u64, metrics: &Arc<Metrics>) -> Arc<Room> {
+        let room = Room::new(RoomId::parse("tea", 128).unwrap(), 100, Arc::clone(metrics));
+        let user = User { id: UserId::parse("u").unwrap(), name: UserName::parse("Ada", 64).unwrap() };
+        let mut state = room.lock();
+        let page = page(entries);
+        let top = page.top;
+        state.open(page, Members { list: Some(Vec::new()), count: 0 });
+        for id in 0..clients {
+            state.hold(&user);
+            let mailbox = Mailbox::new(id, Dialect::Native, 1_000_000);
+            assert_eq!(state.seat(&room.id, &mailbox, &user, top, top, 0), Seating::Live);
+        }
+        drop(state);
+        room
+    }
+
+    #[test]
+    fn entries_that_a_reset_passes_over_are_counted_for_each_client() {
+        let metrics = Arc::<Metrics>::default();
+        let log = log(1, 20);
+        let room = room(&log[..5], 3, &metrics);
+        // Of 6 to 20 only the last ten are kept.
+        room.lock().reset(&room.id, Reset::Trimmed, &page(&log[10..]));
+        assert_eq!(metrics.deliveries_dropped.get(DeliveryLoss::Reset), 5 * 3);
+        room.lock().reset(&room.id, Reset::Lost, &page(&log[..1]));
+        assert_eq!(metrics.deliveries_dropped.get(DeliveryLoss::Reset), 5 * 3, "nobody knows how many");
+    }
+
+    /// Nothing outside can cause one: the tail lets no such entry through. So the two are set apart here.
+    #[test]
+    fn a_gap_that_the_tail_lets_through_is_counted() {
+        let metrics = Arc::<Metrics>::default();
+        let log = log(1, 5);
+        let room = room(&log[..2], 1, &metrics);
+        room.lock().take(&room.id, log[2..3].iter().cloned());
+        assert_eq!(metrics.gaps_unannounced.get(()), 0);
+        room.lock().continuity.restart(log[1].position());
+        room.lock().take(&room.id, log[3..].iter().cloned());
+        assert_eq!(metrics.gaps_unannounced.get(()), 1);
+    }
 }

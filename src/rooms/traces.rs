@@ -83,7 +83,9 @@ impl FanOut {
             fan_out.count("confab.sockets", mailboxes.len());
             fan_out.count("confab.entries", self.entries);
             for mailbox in mailboxes.iter().take(FOLLOWED) {
-                mailbox.mark(Mark { trace: fan_out.trace(), since });
+                if let Some(taken) = mailbox.mark(Mark { trace: fan_out.trace(), since }) {
+                    taken.written(1);
+                }
             }
         }
     }
@@ -117,20 +119,22 @@ mod tests {
         for span in [None, Some(2), Some(3), None] {
             mailbox.push(frame());
             if let Some(span) = span {
-                mailbox.mark(mark(span));
+                assert!(mailbox.mark(mark(span)).is_none(), "its frame waits");
             }
         }
         assert_eq!(take(0), (0, vec![]));
         assert_eq!(take(10), (1, vec![]));
         assert_eq!(take(10), (1, vec![2]));
         mailbox.push(frame());
-        mailbox.mark(mark(5));
+        assert!(mailbox.mark(mark(5)).is_none());
         assert_eq!(take(20), (2, vec![3]));
         assert_eq!(take(100), (1, vec![5]));
+        assert!(mailbox.mark(mark(4)).is_some(), "the reader was faster");
         mailbox.push(frame());
-        mailbox.mark(mark(6));
+        assert!(mailbox.mark(mark(6)).is_none());
         mailbox.push(Bytes::from(vec![0; 100]));
         assert_eq!(take(100), (0, vec![]), "the reader was too slow");
+        assert!(mailbox.mark(mark(7)).is_none(), "nothing is written any more");
     }
 
     #[test]

@@ -44,10 +44,10 @@ use crate::domain::{Limits, Millis, Trace};
 use crate::meter::Budget;
 use crate::metrics::Metrics;
 use crate::metrics::labels;
-use crate::metrics::labels::{Ending, HandshakeOutcome, SocketState};
+use crate::metrics::labels::{DeliveryLoss, Ending, HandshakeOutcome, SocketState};
 use crate::protocol::socketio::{Seal, Style};
 use crate::protocol::{Close, Goaway};
-use crate::rooms::{Dialect, Mailbox, Note, Rooms, Taken};
+use crate::rooms::{Dialect, Live, Mailbox, Mark, Note, Rooms, Taken, Undelivered};
 use crate::session::Timing;
 use carrier::Carrier;
 use client::Client;
@@ -198,11 +198,20 @@ struct Socket<C: Client> {
     wakes_at: Millis,
     /// A write has to be with the kernel by then.
     flush_by: Option<Millis>,
+    /// What was sent and isn't with the kernel yet.
+    unflushed: Option<Box<Sent>>,
     /// The connection ends, at the latest then.
     end_by: Option<Millis>,
     /// Where its handshake stands in a trace.
     trace: Option<Trace>,
     state: SocketState,
+}
+
+/// What is counted and recorded of one write once the kernel has all of it.
+struct Sent {
+    frames: usize,
+    live: Option<Live>,
+    marks: Vec<Mark>,
 }
 
 /// Memory that a turn needs and the next one, of any socket, can use again.
@@ -322,7 +331,8 @@ impl<C: Client> Socket<C> {
         let wakes_at = Millis::MAX;
         let timer = Box::pin(sleep_until(hub.clock.instant(wakes_at)));
         let state = SocketState::New;
-        Self { hub, link, client, mailbox, timer, wakes_at, flush_by: None, end_by: None, trace, state }
+        let (flush_by, unflushed, end_by) = (None, None, None);
+        Self { hub, link, client, mailbox, timer, wakes_at, flush_by, unflushed, end_by, trace, state }
     }
 
     fn enter(&mut self, state: SocketState) {
@@ -472,6 +482,9 @@ impl<C: Client> Socket<C> {
             let most = match self.link.poll_flush(cx) {
                 Poll::Ready(Ok(())) => {
                     self.flush_by = None;
+                    if let Some(sent) = self.unflushed.take() {
+                        self.delivered(sent.frames, sent.live, &sent.marks);
+                    }
                     MESSAGE_BYTES
                 }
                 Poll::Ready(Err(_)) => return self.end(Ending::Gone),
@@ -496,14 +509,7 @@ impl<C: Client> Socket<C> {
                 }
             }
             if !taken.frames.is_empty() {
-                if self.end_by.is_none() {
-                    if self.link.send(&taken.frames, frame).is_err() {
-                        self.end(Ending::Gone);
-                    } else {
-                        taken.marks.iter().for_each(|mark| mark.written(taken.frames.len()));
-                        self.count_delivered(taken);
-                    }
-                }
+                self.send(cx, taken, frame);
                 taken.frames.clear();
                 taken.marks.clear();
                 taken.live = None;
@@ -512,14 +518,44 @@ impl<C: Client> Socket<C> {
         }
     }
 
-    /// Once a write, whatever is in it.
-    fn count_delivered(&self, taken: &Taken) {
-        let metrics = &self.hub.metrics;
-        metrics.delivery_batch.record(C::PROTOCOL, taken.frames.len() as u64);
-        if let Some(live) = taken.live {
-            let late = micros_between(live.stored_at, unix_ms());
-            metrics.delivery_duration.record_many(C::PROTOCOL, late, live.entries);
+    fn send(&mut self, cx: &mut Context<'_>, taken: &mut Taken, frame: &mut Vec<u8>) {
+        let frames = taken.frames.len();
+        if self.end_by.is_some() || self.link.send(&taken.frames, frame).is_err() {
+            if let Some(live) = taken.live {
+                self.hub.metrics.deliveries_dropped.add(DeliveryLoss::Closed, live.entries);
+            }
+            return self.end(Ending::Gone);
         }
+        self.hub.metrics.delivery_batch.record(C::PROTOCOL, frames as u64);
+        if self.link.poll_flush(cx) == Poll::Ready(Ok(())) {
+            self.delivered(frames, taken.live, &taken.marks);
+        } else if taken.live.is_some() || !taken.marks.is_empty() {
+            let marks = std::mem::take(&mut taken.marks);
+            self.unflushed = Some(Box::new(Sent { frames, live: taken.live, marks }));
+        }
+    }
+
+    /// Once a write, whatever is in it.
+    fn delivered(&self, frames: usize, live: Option<Live>, marks: &[Mark]) {
+        marks.iter().for_each(|mark| mark.written(frames));
+        if let Some(live) = live {
+            let late = micros_between(live.stored_at, unix_ms());
+            self.hub.metrics.delivery_duration.record_many(C::PROTOCOL, late, live.entries);
+        }
+    }
+
+    /// Nobody pushes any more. Returns how many entries that is.
+    fn count_undelivered(&mut self, ending: Ending) -> u64 {
+        let Undelivered { overflow, waiting } = self.mailbox.take_undelivered();
+        let unflushed = self.unflushed.take().and_then(|sent| sent.live).map_or(0, |live| live.entries);
+        let reason = match ending {
+            _ if overflow > 0 => DeliveryLoss::Overflow,
+            Ending::By(Close::Slow) => DeliveryLoss::Stalled,
+            _ => DeliveryLoss::Closed,
+        };
+        let dropped = overflow + waiting + unflushed;
+        self.hub.metrics.deliveries_dropped.add(reason, dropped);
+        dropped
     }
 
     /// Closes where the client wants to.
@@ -544,6 +580,20 @@ impl<C: Client> Socket<C> {
             self.enter(SocketState::Closing);
             self.end_by = Some(self.hub.clock.now() + LINGER_MS);
             self.client.depart();
+            let dropped = self.count_undelivered(ending);
+            if let Ending::By(close @ (Close::Slow | Close::Budget)) = ending {
+                tracing::warn!(
+                    code = close.code(),
+                    reason = close.reason(),
+                    protocol = C::PROTOCOL.as_str(),
+                    dropped,
+                    waiting_bytes = self.mailbox.bytes(),
+                    trace_id = self.trace.map(followed::trace_id),
+                    span_id = self.trace.map(followed::span_id),
+                    trace_sampled = self.trace.map(Trace::is_sampled),
+                    "a client's connection is closed for what it did"
+                );
+            }
         }
     }
 }
@@ -554,6 +604,7 @@ impl<C: Client> Drop for Socket<C> {
         if self.end_by.is_none() {
             self.hub.metrics.closes.inc(Ending::Gone);
             self.client.depart();
+            self.count_undelivered(Ending::Gone);
         }
         self.hub.metrics.sockets.add((C::PROTOCOL, self.state), -1);
     }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::domain::{Millis, RoomId};
 use crate::metrics::Metrics;
-use crate::metrics::labels::{self, Attempt, Budget, CommandType, Protocol};
+use crate::metrics::labels::{self, Attempt, Budget, CommandType, Protocol, WriteOutcome};
 use crate::protocol::{Code, CommandId, Event, Refused};
 use crate::rooms::Seated;
 use crate::store::{AppendError, Durability, Refusal, StoreError, Stored};
@@ -44,7 +44,7 @@ pub fn count_write(
     since: Instant,
     result: Option<&Result<Stored, AppendError>>,
 ) {
-    metrics.acknowledgement_duration.record_time(protocol, since.elapsed());
+    metrics.acknowledgement_duration.record_time((protocol, outcome_of(result)), since.elapsed());
     match result {
         Some(Ok(Stored { durability, duplicate, .. })) => {
             let means = match durability {
@@ -56,6 +56,19 @@ pub fn count_write(
         }
         Some(Err(AppendError::Refused(Refusal::RateLimited { .. }))) => metrics.budgets_exceeded.inc(Budget::Sends),
         Some(Err(_)) | None => {}
+    }
+}
+
+/// Whose doing it is that a write isn't acknowledged; `None` is one that the store hasn't answered in time.
+const fn outcome_of(result: Option<&Result<Stored, AppendError>>) -> WriteOutcome {
+    match result {
+        Some(Ok(_)) => WriteOutcome::Acknowledged,
+        Some(Err(AppendError::Refused(Refusal::Overloaded { .. }) | AppendError::Unknown(_))) | None => {
+            WriteOutcome::Failed
+        }
+        Some(Err(AppendError::Refused(
+            Refusal::RateLimited { .. } | Refusal::KeyConflict { .. } | Refusal::NotFound | Refusal::Forbidden,
+        ))) => WriteOutcome::Refused,
     }
 }
 
@@ -105,4 +118,32 @@ fn unknown(id: Option<CommandId>, error: StoreError) -> Refused {
 
 fn overloaded(id: Option<CommandId>, retry_ms: Millis) -> Refused {
     Refused::new(id, Code::Overloaded, "the service is full: back off and retry").retry_in(retry_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Position;
+
+    #[test]
+    fn what_the_service_fails_at_is_no_refusal_and_no_acknowledgement() {
+        let stored = Stored { position: Position::ZERO, at: 1, durability: Durability::Memory, duplicate: false };
+        let refused = |refusal| Some(Err(AppendError::Refused(refusal)));
+        let unknown = |error| Some(Err(AppendError::Unknown(error)));
+        for (result, outcome) in [
+            (Some(Ok(stored)), WriteOutcome::Acknowledged),
+            (refused(Refusal::RateLimited { retry_ms: 1 }), WriteOutcome::Refused),
+            (refused(Refusal::KeyConflict { position: Position::ZERO }), WriteOutcome::Refused),
+            (refused(Refusal::NotFound), WriteOutcome::Refused),
+            (refused(Refusal::Forbidden), WriteOutcome::Refused),
+            (refused(Refusal::Overloaded { retry_ms: 1 }), WriteOutcome::Failed),
+            (unknown(StoreError::Unavailable { retry_ms: 1 }), WriteOutcome::Failed),
+            (unknown(StoreError::Unconfirmed { retry_ms: 1 }), WriteOutcome::Failed),
+            (unknown(StoreError::Overloaded { retry_ms: 1 }), WriteOutcome::Failed),
+            (unknown(StoreError::Corrupt), WriteOutcome::Failed),
+            (None, WriteOutcome::Failed),
+        ] {
+            assert_eq!(outcome_of(result.as_ref()), outcome, "{result:?}");
+        }
+    }
 }

@@ -28,6 +28,11 @@ pub struct Served {
 
 impl Served {
     pub fn start(environment: &[(&str, &str)]) -> Self {
+        Self::start_or_end(environment).expect("the instance logs where it listens")
+    }
+
+    /// The same; `None` where it ends before it listens.
+    pub fn start_or_end(environment: &[(&str, &str)]) -> Option<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_confab"));
         command.env_clear().env("PORT", "0").env("CONFAB__TELEMETRY__LOG_FORMAT", "json");
         command.envs(environment.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -47,9 +52,19 @@ impl Served {
                 }
             }
         });
-        let address = output.recv_timeout(PATIENCE).expect("the instance logs where it listens");
+        let address = match output.recv_timeout(PATIENCE) {
+            Ok(address) => address,
+            Err(RecvTimeoutError::Disconnected) => {
+                process.wait().unwrap();
+                return None;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let _ = process.kill();
+                panic!("neither does the instance listen nor end: {:#?}", log.lock().unwrap());
+            }
+        };
         let port = address.rsplit(':').next().unwrap().to_owned();
-        Self { process, port, output, log }
+        Some(Self { process, port, output, log })
     }
 
     /// The lines it has logged so far, each of which was JSON.
@@ -109,9 +124,19 @@ impl Client {
         reply
     }
 
+    /// Sends commands in one frame and returns the reply to the last.
+    pub async fn say_together(&mut self, commands: &[Value]) -> Value {
+        let lines: Vec<_> = commands.iter().map(Value::to_string).collect();
+        self.socket.send(Message::text(lines.join("\n"))).await.unwrap();
+        self.reply_to(commands.last().unwrap()).await
+    }
+
     /// Sends a command and returns its reply.
     pub async fn say(&mut self, command: Value) -> Value {
-        self.socket.send(Message::text(command.to_string())).await.unwrap();
+        self.say_together(std::slice::from_ref(&command)).await
+    }
+
+    async fn reply_to(&mut self, command: &Value) -> Value {
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await;
             let frame = frame.unwrap_or_else(|_| panic!("no reply to {command}")).unwrap().unwrap();

@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::redis::free_port;
 use crate::served::{PATIENCE, Served};
 
+/// Ports that are tried. Another process may take one between its being found free and the instance's taking it.
+const PORTS: usize = 5;
+
 /// Between two looks at a number that is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -31,10 +34,12 @@ pub struct Answer {
 
 impl Instance {
     pub fn start(settings: &[(&str, &str)]) -> Self {
-        let ops = free_port();
-        let port = ops.to_string();
-        let served = Served::start(&[settings, &[("CONFAB__OPS__PORT", &port)]].concat());
-        Self { served, ops }
+        let start = || {
+            let ops = free_port();
+            let served = Served::start_or_end(&[settings, &[("CONFAB__OPS__PORT", &ops.to_string())]].concat())?;
+            Some(Self { served, ops })
+        };
+        (0..PORTS).find_map(|_| start()).expect("one of several ports can be listened on")
     }
 
     pub async fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Answer {
@@ -65,14 +70,19 @@ impl Instance {
 
     /// Waits until a number is as it should be, and returns everything.
     pub async fn until(&self, sample: &str, is: impl Fn(f64) -> bool) -> String {
+        self.until_told(sample, |text| is(value(text, sample))).await
+    }
+
+    /// Waits until the metrics tell something, and returns them.
+    pub async fn until_told(&self, what: &str, tell: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let text = self.metrics().await;
-            if is(value(&text, sample)) {
+            if tell(&text) {
                 return text;
             }
             let moved: Vec<_> = text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0")).collect();
-            assert!(Instant::now() < deadline, "{sample} is {} after {PATIENCE:?}: {moved:#?}", value(&text, sample));
+            assert!(Instant::now() < deadline, "{what}: not after {PATIENCE:?}: {moved:#?}");
             sleep(LOOK_AGAIN).await;
         }
     }
