@@ -22,7 +22,7 @@ PANELS = [panel for page in PAGES for panel in page["panels"]]
 QUERIES = [rule["expr"] for rule in RULES] + [query["expr"] for panel in PANELS for query in panel["queries"]]
 
 # What of PromQL the queries may use beside metrics and labels.
-WORDS = {"and", "on", "by", "absent", "avg", "delta", "histogram_quantile", "increase", "max", "max_over_time", "rate", "sum"}
+WORDS = {"and", "on", "by", "absent", "avg", "delta", "histogram_quantile", "increase", "max", "max_over_time", "or", "rate", "sum", "unless", "vector"}
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[a-zA-Z_:][a-zA-Z0-9_:]*|\[[0-9]+[smhd]\]|=~|!~|!=|>=|<=|[0-9.]+|\S')
 

@@ -150,7 +150,7 @@ run "each_rule_is_an_alert_and_each_page_a_dashboard" {
   }
 
   assert {
-    condition     = length(google_monitoring_alert_policy.rule) == 17 && length(google_monitoring_dashboard.page) == 3
+    condition     = length(google_monitoring_alert_policy.rule) == 21 && length(google_monitoring_dashboard.page) == 3
     error_message = "as many as the files have"
   }
 
