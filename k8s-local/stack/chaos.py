@@ -4,6 +4,7 @@ The clients and the checker are those of the fault campaign (faults/, `witness`)
 the same words to containers.
 """
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Callable
 
 from .control import ask
+from .interrupts import held_off
 from .problem import Problem
 from .settings import PROFILES, ROOT
 
@@ -56,10 +58,21 @@ class Stack:
         deadline = time.monotonic() + WHOLE_WITHIN_S
         while time.monotonic() < deadline:
             status = self.supervisor("status")
-            if status and status["ready"] and not status["redis"]["away"] and not status["redis"]["frozen"]:
+            if status and status["ready"]:
                 return
             time.sleep(0.2)
         raise Problem(f"the stack isn't whole again within {WHOLE_WITHIN_S} s: make local-status")
+
+
+@contextlib.contextmanager
+def broken(begin, end):
+    """Something that is broken within the block and whole behind it, whatever ends the block: a Ctrl-C too."""
+    try:
+        begin()
+        yield
+    finally:
+        with held_off():
+            end()
 
 
 def kill(stack):
@@ -70,9 +83,8 @@ def kill(stack):
 def freeze(stack):
     """freeze that instance for a while"""
     name = stack.busiest()
-    stack.front(f"freeze {name}")
-    time.sleep(FREEZE_S[stack.length])
-    stack.front(f"thaw {name}")
+    with broken(lambda: stack.front(f"freeze {name}"), lambda: stack.front(f"thaw {name}")):
+        time.sleep(FREEZE_S[stack.length])
 
 
 def drain(stack):
@@ -97,16 +109,14 @@ def fail_over(stack):
 
 def freeze_redis(stack):
     """freeze Redis's primary for a while"""
-    stack.supervisor("freeze-redis")
-    time.sleep(FREEZE_S[stack.length])
-    stack.supervisor("thaw-redis")
+    with broken(lambda: stack.supervisor("freeze-redis"), lambda: stack.supervisor("thaw-redis")):
+        time.sleep(FREEZE_S[stack.length])
 
 
 def redis_away(stack):
     """nobody answers at Redis's address for a while"""
-    stack.supervisor("redis-away")
-    time.sleep(AWAY_S[stack.length])
-    stack.supervisor("redis-back")
+    with broken(lambda: stack.supervisor("redis-away"), lambda: stack.supervisor("redis-back")):
+        time.sleep(AWAY_S[stack.length])
 
 
 def rotate(stack):
@@ -139,13 +149,18 @@ class Witness:
         program = ROOT / "faults" / "target" / folder / "witness"
         if not program.exists():
             raise Problem(f"{program} isn't there and cargo isn't installed: install Rust, or build it elsewhere")
+        # Where the system can do it, no client outlives a chaos that is killed.
+        with_us = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
         process = subprocess.Popen(
-            [program, "--door", f"127.0.0.1:{port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*with_us, program, "--door", f"127.0.0.1:{port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        line = process.stdout.readline().strip()
-        if line != "ready":
+        try:
+            line = process.stdout.readline().strip()
+            if line != "ready":
+                raise Problem(f"the clients don't get in: {line or 'no reason given'}")
+        except BaseException:
             process.kill()
-            raise Problem(f"the clients don't get in: {line or 'no reason given'}")
+            raise
         return cls(process)
 
     def note(self, text):
@@ -216,6 +231,9 @@ def run(settings, hands, port, faults, length):
             time.sleep(BETWEEN_S)
         print("chaos: waiting until everybody has settled", flush=True)
         report = witness.judge()
+    except KeyboardInterrupt:
+        print("\nchaos: interrupted: what was broken is mended, and nothing is judged")
+        raise
     finally:
         witness.process.kill()
     resumes = report["seen"].get("resume", 0)

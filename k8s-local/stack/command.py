@@ -4,11 +4,10 @@ import argparse
 import contextlib
 import fcntl
 import os
-import signal
 import time
 import webbrowser
 
-from . import chaos, compose_chaos, settings as stack_settings, smoke
+from . import chaos, compose_chaos, interrupts, settings as stack_settings, smoke
 from .compose import Compose
 from .compose_chaos import ComposeStack
 from .kind import Kind
@@ -32,7 +31,7 @@ def pick(settings):
         if missing:
             raise Problem(f"LOCAL_RUNTIME={settings.runtime}: {missing}")
         print(f"local: {runtime.name}, as LOCAL_RUNTIME says")
-        return runtime
+        return with_layers(settings, runtime)
     reasons = []
     for runtime in known.values():
         if runtime.name == "kind":
@@ -41,9 +40,15 @@ def pick(settings):
         if missing is None:
             why = f" ({'; '.join(reasons)})" if reasons else ""
             print(f"local: {runtime.name}, the first that this machine has{why}")
-            return runtime
+            return with_layers(settings, runtime)
         reasons.append(missing)
     raise Problem(f"nothing to run it on: {'; '.join(reasons)}")
+
+
+def with_layers(settings, runtime):
+    if settings.layers and runtime.name != "compose":
+        raise Problem(f"LOCAL_LAYERS={','.join(settings.layers)}: layers are compose's; LOCAL_RUNTIME=compose, or leave them out")
+    return runtime
 
 
 def running(settings):
@@ -86,13 +91,13 @@ def up(settings, _):
                 other.down()  # what a crash left of it
         try:
             status = runtime.up()
-        except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            print("\nlocal: interrupted, taking down what was started")
-            runtime.down()
-            raise
-        except (Problem, OSError):
-            runtime.down()
+        except (KeyboardInterrupt, Problem, OSError) as why:
+            with interrupts.held_off():
+                if isinstance(why, KeyboardInterrupt):
+                    print(f"\nlocal: interrupted, {'taking down what was started' if runtime.begun else 'nothing was changed'}")
+                # What was up before stays: the failure isn't its.
+                if runtime.begun:
+                    runtime.down()
             raise
     print(f"local: ready after {time.monotonic() - begun:.1f} s")
     show(status)
@@ -102,6 +107,8 @@ def show(status):
     print(f"  page   {status['url']}")
     if status["redis_port"]:
         print(f"  redis  127.0.0.1:{status['redis_port']} (TLS; its password and CA are in the folder of LOCAL_STATE, .local)")
+    if status.get("grafana"):
+        print(f"  grafana  {status['grafana']}")
 
 
 def down(settings, _):
@@ -117,6 +124,8 @@ def down(settings, _):
 def status(settings, _):
     runtime, status = running(settings)
     print(f"local: {runtime.name}, {'ready' if status['ready'] else 'not ready'}")
+    for what in status["broken"]:
+        print(f"  {what}: make local-up mends it")
     show(status)
     for one in status["front"]["instances"]:
         print(f"  {one['name']}  {one['state']}  requests {one['requests']}  process {one['pid']}  revision {one['revision']}")
@@ -160,6 +169,8 @@ def run_chaos(settings, arguments):
         if name not in possible:
             raise Problem(f"{name} can't be had on {runtime.name}; there are: {', '.join(possible)}")
     faults = chaos.asked_for(possible) if arguments.menu else chaos.automatic(arguments.fault or possible)
+    if status["broken"]:
+        runtime.heal(status)
     chaos.run(settings, hands, status["port"], faults, "short" if arguments.short else "long")
 
 
@@ -184,6 +195,7 @@ def main(arguments=None):
             command.add_argument("--menu", action="store_true", help="pick them one by one")
             command.add_argument("--short", action="store_true", help="shorter freezes and outages")
     given = parser.parse_args(arguments)
+    interrupts.listen()
     try:
         return given.run(stack_settings.load(), given) or 0
     except Problem as problem:

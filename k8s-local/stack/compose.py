@@ -8,10 +8,11 @@ import time
 
 from . import docker
 from .control import is_ready
+from .marker import Marker
 from .problem import Problem
-from .processes import free_port
+from .processes import check_port
 from .secret_files import SecretFiles
-from .settings import HERE, make_state
+from .settings import HERE, make_state, remove_state
 
 PROJECT = "confab-local"
 
@@ -19,6 +20,16 @@ READY_WITHIN_S = 300
 
 # The oldest docker-compose of its own that reads compose.yaml as it is.
 OLDEST = (1, 27)
+
+# Where Redis's address leads, and where to while it is away: an address of the endpoint's container where nobody listens.
+PRIMARY = "redis-primary:6378"
+NOWHERE = "127.0.0.1:1"
+
+# Images of somebody else's beside those of docker.BUILT, and what they are needed for.
+OTHERS = {None: "LOCAL_REDIS_IMAGE", "observability": "LOCAL_OTEL_IMAGE", "tests": "LOCAL_PYTHON_IMAGE"}
+
+# Where compose.observability.yaml has Grafana.
+GRAFANA_PORT = 3000
 
 
 class Compose:
@@ -29,7 +40,9 @@ class Compose:
 
     def __init__(self, settings):
         self.settings, self.state = settings, settings.state
-        self.marker = self.state / "compose"
+        self.marker = Marker(self.state, self.name)
+        # Whether `up` has begun to start what nobody had up before, so that a failure has something to take down.
+        self.begun = False
 
     @staticmethod
     def program():
@@ -52,15 +65,24 @@ class Compose:
         missing = docker.missing()
         return missing if missing else self.program()[1]
 
-    def compose(self, *arguments, quiet=False):
+    def wanted(self):
+        """What the settings ask for, as the marker keeps it. Nothing here starts the first instance at the first request."""
+        names = ("port", "redis_port", "concurrency", "request_timeout_ms")
+        wanted = {name: getattr(self.settings, name) for name in names}
+        return wanted | {"instances": max(self.settings.instances, 1), "layers": list(self.settings.layers)}
+
+    def compose(self, *arguments, started=None, quiet=False):
+        """Runs compose on the stack as it was started, or is to be."""
         program, missing = self.program()
         if program is None:
             raise Problem(missing)
+        started = started or self.marker.read() or self.wanted()
         told = {"LOCAL_STATE": str(self.state), **self.settings.images}
         for name in ("port", "redis_port", "concurrency", "request_timeout_ms"):
-            told[f"LOCAL_{name.upper()}"] = str(getattr(self.settings, name))
+            told[f"LOCAL_{name.upper()}"] = str(started[name])
+        files = ["compose.yaml", *(f"compose.{layer}.yaml" for layer in started["layers"])]
         return subprocess.run(
-            [*program, "-p", PROJECT, "-f", str(HERE / "compose.yaml"), *arguments],
+            [*program, "-p", PROJECT, *(part for file in files for part in ("-f", str(HERE / file))), *arguments],
             env=os.environ | told,
             cwd=HERE,
             text=True,
@@ -69,21 +91,44 @@ class Compose:
         )
 
     def status(self):
-        if not self.marker.exists():
+        started = self.marker.read()
+        if started is None:
             return None
         front = self.tell("front", "front.sock")
         endpoint = self.tell("redis", "endpoint.sock")
         if front is None or endpoint is None:
             return None
+        broken = [f"{name} is frozen" for name in self.frozen()]
+        if endpoint["target"] == NOWHERE:
+            broken.append("Redis's address leads nowhere")
         return {
-            "ready": is_ready(front, self.settings.instances),
+            "ready": not broken and is_ready(front, started["instances"]),
+            "broken": broken,
             "runtime": self.name,
-            "url": f"http://127.0.0.1:{self.settings.port}/",
-            "port": self.settings.port,
-            "redis_port": self.settings.redis_port,
+            "url": f"http://127.0.0.1:{started['port']}/",
+            "port": started["port"],
+            "redis_port": started["redis_port"],
+            "grafana": f"http://127.0.0.1:{GRAFANA_PORT}/" if "observability" in started["layers"] else None,
             "front": front,
             "redis": {"primary": endpoint["target"].partition(":")[0], "replicates": True},
         }
+
+    def containers(self, *filters):
+        """The names of the stack's containers."""
+        asked = [part for one in (f"label=com.docker.compose.project={PROJECT}", *filters) for part in ("--filter", one)]
+        return docker.carry_out("ps", "--all", *asked, "--format", "{{.Names}}").split()
+
+    def frozen(self):
+        return self.containers("status=paused")
+
+    def heal(self, status):
+        """Ends what chaos broke and, ended itself, didn't mend."""
+        print(f"local: {', '.join(status['broken'])}: mended")
+        for name in self.frozen():
+            docker.carry_out("unpause", name)
+        endpoint = self.tell("redis", "endpoint.sock")
+        if endpoint and endpoint["target"] == NOWHERE:
+            self.tell("redis", "endpoint.sock", f"lead {PRIMARY}")
 
     def tell(self, service, control, command="status"):
         told = self.compose(
@@ -99,23 +144,29 @@ class Compose:
         return done.returncode == 0, (done.stdout + done.stderr).strip()
 
     def up(self):
+        wanted, running = self.wanted(), self.status()
         for name in ("port", "redis_port"):
-            if not getattr(self.settings, name):
+            if not wanted[name]:
                 raise Problem(f"LOCAL_{name.upper()}=0: compose needs a port; any free one is for native only")
-        if not self.status():
-            if self.down():
-                print("local: what an earlier start left is cleaned away")
-            for name in ("port", "redis_port"):
-                free_port(getattr(self.settings, name), f"LOCAL_{name.upper()}")
-        docker.prepare_images(self.settings.images)
+        if running and running["broken"]:
+            self.heal(running)
+        if not running and self.down():
+            print("local: what an earlier start left is cleaned away")
+        for name in ("port", "redis_port"):
+            if not running or wanted[name] != running[name]:
+                check_port(wanted[name], f"LOCAL_{name.upper()}")
+        others = [image for layer, image in OTHERS.items() if layer is None or layer in wanted["layers"]]
+        docker.prepare_images(self.settings.images, others)
         # The containers' users aren't this one; the folder above is this user's alone.
         make_state(self.state)
         SecretFiles(self.state / "secrets").make(mode=0o644)
-        self.marker.touch()
-        instances = max(self.settings.instances, 1)
-        started = self.compose("up", "-d", "--remove-orphans", "--scale", f"confab={instances}")
-        if started.returncode:
+        if not running:
+            self.begun = True
+            self.marker.write(**wanted)
+        scale = ("--scale", f"confab={wanted['instances']}")
+        if self.compose("up", "-d", "--remove-orphans", *scale, started=wanted).returncode:
             raise Problem("compose up failed: it says why above")
+        self.marker.write(**wanted)
         deadline = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < deadline:
             status = self.status()
@@ -125,11 +176,25 @@ class Compose:
         raise Problem(f"the containers don't get ready within {READY_WITHIN_S} s: docker compose -p {PROJECT} logs")
 
     def down(self):
-        there = self.marker.exists()
-        if there:
-            self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
-            shutil.rmtree(self.state, ignore_errors=True)
-        return there
+        if not self.marker.exists():
+            return False
+        if missing := self.missing():
+            raise Problem(f"compose brought the stack up, and its containers can't be taken down: {missing}")
+        done = self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
+        left = self.left()
+        if done.returncode or left:
+            what = f"these are left: {', '.join(left)}" if left else "nothing is left but its files"
+            raise Problem(f"compose down failed, it says why above; {what}; run it again")
+        remove_state(self.state)
+        return True
+
+    def left(self):
+        """What docker still has of it."""
+        mark = ("--filter", f"label=com.docker.compose.project={PROJECT}", "--format", "{{.Name}}")
+        found = [f"container {name}" for name in self.containers()]
+        for what in ("volume", "network"):
+            found += [f"{what} {name}" for name in docker.carry_out(what, "ls", *mark).split()]
+        return found
 
     def logs(self, follow):
         self.compose("logs", "--tail", "100", *(["--follow"] if follow else []))

@@ -27,8 +27,8 @@ def ask(path, command, within=WITHIN_S):
     return answer
 
 
-def is_ready(front, instances, even_without_redis=False):
+def is_ready(front, instances):
     """Whether enough instances get requests, by the status of the front, and each of these reaches Redis. An instance's own
     readiness says nothing about Redis: an outage must not take all instances out."""
     serving = [one for one in front["instances"] if one["state"] == "ready"]
-    return len(serving) >= instances and (even_without_redis or all(one["reaches_redis"] for one in serving))
+    return len(serving) >= instances and all(one["reaches_redis"] for one in serving)

@@ -4,22 +4,34 @@ Any other cluster: `kubectl apply -k kustomize/overlays/cluster` and the secrets
 """
 
 import json
+import os
 import shutil
 import string
 import subprocess
+import time
 
 from . import docker
 from .control import is_ready
+from .marker import Marker
 from .problem import Problem
-from .processes import free_port
+from .processes import check_port
 from .secret_files import SecretFiles
-from .settings import HERE, make_state
+from .settings import HERE, make_state, remove_state
 
 CLUSTER = "confab-local"
 CONTEXT = f"kind-{CLUSTER}"
 NAMESPACE = "confab"
 
 READY_WITHIN_S = 300
+
+# Pods whose logs are read at a time: more than there are with the most instances.
+LOGS = 110
+
+# Where each image is in the manifests: setting → name.
+IMAGES = {"LOCAL_IMAGE": "confab", "LOCAL_PROXY_IMAGE": "confab-proxy", "LOCAL_REDIS_IMAGE": "docker.io/library/redis"}
+
+# Deployments whose pods have to be others when an image of the same name is: setting → pattern of their names.
+ROLLED = {"LOCAL_IMAGE": "confab", "LOCAL_PROXY_IMAGE": "front|redis"}
 
 # Secret → its files, as the manifests mount them.
 SECRETS = {
@@ -38,7 +50,9 @@ class Kind:
 
     def __init__(self, settings):
         self.settings, self.state = settings, settings.state
-        self.marker = self.state / "kind"
+        self.marker = Marker(self.state, self.name)
+        # Whether `up` has begun to start what nobody had up before, so that a failure has something to take down.
+        self.begun = False
 
     def missing(self):
         for program in ("kind", "kubectl"):
@@ -56,7 +70,8 @@ class Kind:
             raise Problem(f"{what} failed: it says why above")
 
     def status(self):
-        if not self.marker.exists():
+        started = self.marker.read()
+        if started is None:
             return None
         told = self.kubectl(
             "-n", NAMESPACE, "exec", "deploy/front", "--",
@@ -66,10 +81,11 @@ class Kind:
             return None
         front = json.loads(told.stdout)
         return {
-            "ready": is_ready(front, self.settings.instances),
+            "ready": is_ready(front, started["instances"]),
+            "broken": [],
             "runtime": self.name,
-            "url": f"http://127.0.0.1:{self.settings.port}/",
-            "port": self.settings.port,
+            "url": f"http://127.0.0.1:{started['port']}/",
+            "port": started["port"],
             "redis_port": None,
             "front": front,
             "redis": {"primary": "redis-primary", "replicates": True},
@@ -83,32 +99,82 @@ class Kind:
         return done.returncode == 0, (done.stdout + done.stderr).strip()
 
     def up(self):
-        if not self.settings.port:
+        wanted = {"port": self.settings.port, "instances": max(self.settings.instances, 1)}
+        if not wanted["port"]:
             raise Problem("LOCAL_PORT=0: kind needs a port; any free one is for native only")
-        if not self.status():
+        running = self.status()
+        if running and running["port"] != wanted["port"]:
+            raise Problem(f"LOCAL_PORT={wanted['port']}: the cluster has port {running['port']} for good: make local-down first")
+        if not running:
             if self.down():
                 print("local: what an earlier start left is cleaned away")
-            free_port(self.settings.port, "LOCAL_PORT")
-        docker.prepare_images(self.settings.images)
+            check_port(wanted["port"], "LOCAL_PORT")
+        docker.prepare_images(self.settings.images, [setting for setting in IMAGES if setting not in docker.BUILT])
         make_state(self.state)
         secrets = SecretFiles(self.state / "secrets")
         secrets.make()
-        if not self.marker.exists():
-            self.marker.touch()
-            cluster = string.Template((HERE / "kind.yaml").read_text()).substitute(LOCAL_PORT=self.settings.port)
+        if not running:
+            self.begun = True
+            self.marker.write(**wanted)
+            cluster = string.Template((HERE / "kind.yaml").read_text()).substitute(LOCAL_PORT=wanted["port"])
             made = ["kind", "create", "cluster", "--name", CLUSTER, "--image", self.settings.images["LOCAL_NODE_IMAGE"]]
             self.must("kind create cluster", subprocess.run([*made, "--config=-"], input=cluster, text=True, check=False))
-        for setting in docker.BUILT:
+        for setting in IMAGES:
             load = ["kind", "load", "docker-image", "--name", CLUSTER, self.settings.images[setting]]
             self.must("kind load", subprocess.run(load, check=False))
         self.apply_secrets(secrets.home)
-        instances = max(self.settings.instances, 1)
-        self.must("kubectl apply", self.kubectl("apply", "-k", str(HERE / "kustomize" / "overlays" / "kind")))
-        self.must("kubectl scale", self.kubectl("-n", NAMESPACE, "scale", "deploy/confab", f"--replicas={instances}"))
+        ids = {setting: docker.image_id(self.settings.images[setting]) for setting in ROLLED}
+        self.must("kubectl apply", self.kubectl("apply", "-k", str(self.write_overlay(wanted["instances"], ids))))
+        self.marker.write(**wanted)
         for what in ("statefulset/redis-primary", "statefulset/redis-replica", "deploy/redis", "deploy/confab", "deploy/front"):
             waited = self.kubectl("-n", NAMESPACE, "rollout", "status", what, f"--timeout={READY_WITHIN_S}s")
             self.must(f"waiting for {what}", waited)
-        return self.status() or {}
+        deadline = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < deadline:
+            status = self.status()
+            if status and status["ready"]:
+                return status
+            time.sleep(1)
+        raise Problem(f"the pods don't get ready within {READY_WITHIN_S} s: kubectl --context {CONTEXT} -n {NAMESPACE} get pods")
+
+    def write_overlay(self, instances, ids):
+        """The kind overlay with the settings on it, as a kustomization in the state's folder. `ids` are what the images'
+        names stand for at the moment: pods of another one are replaced, and a second `up` with the same replaces none."""
+        folder = self.state / "kustomize"
+        folder.mkdir(exist_ok=True)
+        told = {
+            "CONFAB__LIMITS__CONNECTIONS": self.settings.concurrency,
+            "CONFAB__HTTP__REQUEST_TIMEOUT_MS": self.settings.request_timeout_ms,
+        }
+        images = []
+        for setting, name in IMAGES.items():
+            image, tag = split_image(self.settings.images[setting])
+            images.append({"name": name, "newName": image, "newTag": tag})
+        annotated = [
+            {
+                "target": {"kind": "Deployment", "name": names},
+                "patch": json.dumps([{
+                    "op": "add", "path": "/spec/template/metadata/annotations", "value": {"confab-local/image": ids[setting]}
+                }]),
+            }
+            for setting, names in ROLLED.items()
+        ]  # fmt: skip
+        overlay = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            # Relative, because kustomize takes no other.
+            "resources": [os.path.relpath(HERE / "kustomize" / "overlays" / "kind", folder.resolve())],
+            "images": images,
+            "replicas": [{"name": "confab", "count": instances}],
+            "configMapGenerator": [{
+                "name": "confab-settings", "namespace": NAMESPACE, "behavior": "merge",
+                "literals": [f"{name}={value}" for name, value in told.items()],
+            }],
+            "patches": annotated,
+        }  # fmt: skip
+        # JSON is YAML.
+        (folder / "kustomization.yaml").write_text(json.dumps(overlay, indent=2))
+        return folder
 
     def apply_secrets(self, home):
         namespace = HERE / "kustomize" / "overlays" / "kind" / "namespace.yaml"
@@ -122,12 +188,24 @@ class Kind:
             self.must(f"the secret {name}", self.kubectl("apply", "-f", "-", text=made.stdout))
 
     def down(self):
-        there = self.marker.exists()
-        if there:
-            subprocess.run(["kind", "delete", "cluster", "--name", CLUSTER], check=False)
-            shutil.rmtree(self.state, ignore_errors=True)
-        return there
+        if not self.marker.exists():
+            return False
+        if missing := self.missing():
+            raise Problem(f"kind made the cluster {CLUSTER}, and it can't be taken down: {missing}")
+        deleted = subprocess.run(["kind", "delete", "cluster", "--name", CLUSTER], check=False).returncode == 0
+        works, clusters = docker.ask("kind", "get", "clusters")
+        if not deleted or not works or CLUSTER in clusters.split():
+            left = f"the cluster {CLUSTER} is left" if not works or CLUSTER in clusters.split() else "its files are left"
+            raise Problem(f"kind delete cluster failed, it says why above; {left}; run it again")
+        remove_state(self.state)
+        return True
 
     def logs(self, follow):
-        selector = "app.kubernetes.io/name"
-        self.kubectl("-n", NAMESPACE, "logs", "-l", selector, "--prefix", "--tail=100", *(["-f"] if follow else []))
+        selector = ("-l", "app.kubernetes.io/name", "--prefix", "--tail=100", f"--max-log-requests={LOGS}")
+        self.kubectl("-n", NAMESPACE, "logs", *selector, *(["-f"] if follow else []))
+
+
+def split_image(image):
+    """The name and the tag of an image."""
+    name, colon, tag = image.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (image, "latest")

@@ -3,6 +3,7 @@
 Owns: bringing it up and down, and what a crash left. May use: processes, the supervisor's control socket.
 """
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -15,7 +16,7 @@ import time
 from . import processes
 from .control import ask
 from .problem import Problem
-from .settings import HERE, ROOT, make_state
+from .settings import HERE, ROOT, make_state, remove_state
 from .supervisor import programs
 
 READY_WITHIN_S = 120
@@ -35,6 +36,9 @@ class Native:
     def __init__(self, settings):
         self.settings, self.state = settings, settings.state
         self.socket = self.state / "supervisor.sock"
+        self.supervisor = None
+        # Whether `up` has begun to change what runs, so that a failure has something to take down.
+        self.begun = False
 
     def missing(self):
         """Why it can't run here; None where it can."""
@@ -56,15 +60,31 @@ class Native:
         fingerprint = self.fingerprint()
         running = self.status()
         if running and running["fingerprint"] == fingerprint:
+            if running["broken"]:
+                self.heal(running)
             return self.wait()
-        if running:
-            print("local: the running stack has other settings or programs: it is started again")
-        if self.down() and not running:
+        if not running and self.down():
             print("local: what an earlier start left is cleaned away")
+        # Whatever can be known to fail fails before the running stack is touched.
         if full := self.full():
             raise Problem(full)
-        port = processes.free_port(wanted.port, "LOCAL_PORT")
-        redis_port = processes.free_port(wanted.redis_port, "LOCAL_REDIS_PORT")
+        asked = {"port": wanted.port, "redis_port": wanted.redis_port}
+        for name, port in asked.items():
+            if not running or port != running[name]:
+                processes.check_port(port, f"LOCAL_{name.upper()}")
+        self.begun = True
+        if running:
+            print("local: the running stack has other settings or programs: it is started again")
+            self.down()
+        with contextlib.ExitStack() as opened:
+            held = [opened.enter_context(processes.hold_port(port, f"LOCAL_{name.upper()}")) for name, port in asked.items()]
+            self.start(fingerprint, held)
+        return self.wait()
+
+    def start(self, fingerprint, held):
+        """Starts the supervisor, which keeps the held sockets, of the front's port and Redis's, open for as long as it lives."""
+        wanted = self.settings
+        port, redis_port = (socket.getsockname()[1] for socket in held)
         make_state(self.state)
         (self.state / "logs").mkdir()
         with open(self.state / "logs" / "supervisor.log", "ab") as log:
@@ -89,8 +109,13 @@ class Native:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=[socket.fileno() for socket in held],
             )
-        return self.wait()
+
+    def heal(self, status):
+        """Ends what chaos broke and, ended itself, didn't mend."""
+        print(f"local: {', '.join(status['broken'])}: mended")
+        ask(self.socket, "heal")
 
     def fingerprint(self):
         """Differs where a running stack would have to be another one: settings, or programs that were built again."""
@@ -104,15 +129,12 @@ class Native:
             status = self.status()
             if status and status["ready"]:
                 return status
-            supervisor = getattr(self, "supervisor", None)
-            if supervisor and supervisor.poll() is not None:
+            if self.supervisor and self.supervisor.poll() is not None:
                 break
             time.sleep(0.1)
         said = self.tail("supervisor.log") or self.tail("instance-1.log") or "its logs say nothing"
         # A full disk leaves no log that could say so.
-        said = self.full() or f"the stack doesn't get ready: {said}"
-        self.down()
-        raise Problem(said)
+        raise Problem(self.full() or f"the stack doesn't get ready: {said}")
 
     def full(self):
         """That the disk is full; None where it isn't."""
@@ -153,7 +175,9 @@ class Native:
             while processes.marked(self.state) and time.monotonic() < deadline:
                 time.sleep(0.05)
         ended = processes.end_all(self.state)
-        shutil.rmtree(self.state, ignore_errors=True)
+        if left := processes.marked(self.state):
+            raise Problem(f"processes {', '.join(map(str, left))} don't end: end them, then run it again")
+        remove_state(self.state)
         return bool(status or ended or there)
 
     def probe(self, *arguments):

@@ -73,17 +73,26 @@ def end_all(state, signals=(signal.SIGTERM, signal.SIGKILL)):
     return len(left)
 
 
-def free_port(port, setting):
-    """The port, or any free one for 0; a Problem says who has it."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except PermissionError as error:
-            raise Problem(f"port {port} needs root: set {setting} to 1024 or more") from error
-        except OSError as error:
-            raise Problem(f"port {port} is taken by {holder(port)}: end it, or set {setting} to another one") from error
-        return probe.getsockname()[1]
+def hold_port(port, setting):
+    """A socket on the port, or on any free one for 0; a Problem says who has it. While it is open, nobody gets the port by
+    chance: it is bound but doesn't listen, so whoever asks for its very number, with SO_REUSEADDR as all servers here do,
+    gets it (Linux)."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind(("127.0.0.1", port))
+    except PermissionError as error:
+        held.close()
+        raise Problem(f"port {port} needs root: set {setting} to 1024 or more") from error
+    except OSError as error:
+        held.close()
+        raise Problem(f"port {port} is taken by {holder(port)}: end it, or set {setting} to another one") from error
+    return held
+
+
+def check_port(port, setting):
+    """A Problem if somebody has the port."""
+    hold_port(port, setting).close()
 
 
 def holder(port):

@@ -11,7 +11,7 @@ import time
 
 from .control import ask
 from .problem import Problem
-from .processes import free_port, spawn
+from .processes import hold_port, spawn
 from .redis_client import Redis, RedisError
 from .settings import HERE
 
@@ -28,7 +28,8 @@ class Node:
 
     def __init__(self, state, secrets, name):
         self.state, self.secrets, self.name = state, secrets, name
-        self.port = free_port(0, "LOCAL_REDIS_PORT")
+        self.held = hold_port(0, "LOCAL_REDIS_PORT")
+        self.port = self.held.getsockname()[1]
         self.socket = state / f"{name}.sock"
         self.process = None
 
@@ -115,9 +116,14 @@ class RedisPair:
             return False
 
     def mend(self):
-        """What Memorystore does by itself: a primary that died is replaced by its replica, a node that died comes back."""
+        """What Memorystore does by itself: a primary that died is replaced by its replica, a node that died comes back, and
+        where both did, both, empty."""
         if not self.primary.lives():
-            self.fail_over()
+            if self.replica.lives():
+                self.fail_over()
+            else:
+                self.primary.start()
+                self.lead()
         elif not self.replica.lives():
             self.replica.start()
             self.replica.follow(self.primary)
@@ -126,8 +132,9 @@ class RedisPair:
         """The primary dies; its replica takes over, and the address leads there."""
         self.primary.kill()
         self.frozen = False
+        # Before it counts as the primary: where it refuses or dies, the next look finds things as they are.
+        self.replica.command("REPLICAOF", "NO", "ONE")
         self.primary, self.replica = self.replica, self.primary
-        self.primary.command("REPLICAOF", "NO", "ONE")
         self.lead()
         self.replica.start()
         self.replica.follow(self.primary)

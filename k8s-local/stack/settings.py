@@ -4,6 +4,7 @@ Must not know: what runs where. May use: nothing.
 """
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ HERE = Path(__file__).resolve().parents[1]
 ROOT = HERE.parent
 
 RUNTIMES = ("auto", "compose", "kind", "native")
+LAYERS = ("observability", "tests")
 PROFILES = {"release": "release", "dev": "debug"}
 
 # What no file should hold, because it differs from machine to machine: where the stack keeps its files, which of cargo's
@@ -39,6 +41,7 @@ class Settings:
     idle_ms: int
     request_timeout_ms: int
     concurrency: int
+    layers: tuple
     profile: str
     program: Path | None
     state: Path
@@ -79,6 +82,10 @@ def load(environ=None):
             wrong.append(f"{name}={value}: allowed is one of {', '.join(allowed)}")
         return value
 
+    layers = tuple(given["LOCAL_LAYERS"].replace(",", " ").split())
+    if not set(layers) <= set(LAYERS):
+        wrong.append(f"LOCAL_LAYERS={given['LOCAL_LAYERS']}: allowed are {', '.join(LAYERS)}, and nothing")
+
     settings = Settings(
         runtime=choice("LOCAL_RUNTIME", RUNTIMES, "auto"),
         port=number("LOCAL_PORT", 0, 65535),
@@ -88,6 +95,7 @@ def load(environ=None):
         idle_ms=number("LOCAL_IDLE_MS", 1, 86_400_000),
         request_timeout_ms=number("LOCAL_REQUEST_TIMEOUT_MS", 1_000, 3_600_000),
         concurrency=number("LOCAL_CONCURRENCY", 1, 1_000),
+        layers=layers,
         profile=choice("LOCAL_PROFILE", tuple(PROFILES), "release"),
         program=Path(given["LOCAL_PROGRAM"]).resolve() if given.get("LOCAL_PROGRAM") else None,
         state=Path(given.get("LOCAL_STATE") or ROOT / ".local").resolve(),
@@ -118,3 +126,10 @@ def make_state(folder):
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     (folder / OWN).touch()
+
+
+def remove_state(folder):
+    """Removes it with everything in it; a Problem where something stays."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise Problem(f"{folder} can't be removed: somebody else's file is in it, or it is in use")

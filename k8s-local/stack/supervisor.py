@@ -55,6 +55,7 @@ class Supervisor:
         self.service, self.proxy = programs(settings)
         self.redis = None
         self.endpoint = self.front = None
+        self.said = None
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.settimeout(LOOK_S)
 
@@ -126,8 +127,10 @@ class Supervisor:
             if self.front.poll() is not None:
                 print("supervisor: the front died and is started again", flush=True)
                 self.start_front()
-        except (Problem, RedisError, OSError) as error:  # the next look tries again
-            print(f"supervisor: {error}", flush=True)
+        except (Problem, RedisError, OSError) as error:  # the next look tries again, and says so once
+            if str(error) != self.said:
+                print(f"supervisor: {error}", flush=True)
+            self.said = str(error)
 
     def carry_out(self, words):
         commands = {
@@ -139,6 +142,7 @@ class Supervisor:
             "redis-back": lambda: self.redis.be_away(False),
             "cut-subscribers": self.redis.cut_subscribers,
             "rotate": self.redis.rotate,
+            "heal": self.heal,
         }
         command = commands.get(" ".join(words))
         if command is None:
@@ -149,12 +153,27 @@ class Supervisor:
             return {"error": f"{words[0]}: {error}"}
         return self.status()
 
+    def heal(self):
+        """Ends everything that chaos began: whoever began it may be gone."""
+        self.redis.freeze(False)
+        self.redis.be_away(False)
+        for one in self.front_status()["instances"]:
+            if one["frozen"]:
+                ask(self.state / "front.sock", f"thaw {one['name']}")
+
+    def front_status(self):
+        return ask(self.state / "front.sock", "status", within=STATUS_WITHIN_S) or {"instances": []}
+
     def status(self):
-        front = ask(self.state / "front.sock", "status", within=STATUS_WITHIN_S) or {"instances": []}
-        redis = self.redis.status()
-        broken = redis["away"] or redis["frozen"]  # on purpose, for chaos
+        front, redis = self.front_status(), self.redis.status()
+        broken = [f"{one['name']} is frozen" for one in front["instances"] if one["frozen"]]
+        if redis["frozen"]:
+            broken.append(f"Redis's primary ({redis['primary']}) is frozen")
+        if redis["away"]:
+            broken.append("Redis's address leads nowhere")
         return {
-            "ready": is_ready(front, self.settings.instances, even_without_redis=broken) and (redis["replicates"] or broken),
+            "ready": not broken and redis["replicates"] and is_ready(front, self.settings.instances),
+            "broken": broken,
             "runtime": "native",
             "fingerprint": self.fingerprint,
             "url": f"http://127.0.0.1:{self.settings.port}/",

@@ -83,8 +83,18 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="waits two minutes for clients that can't settle: runs with --long"))
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The programs of a stack, so that no test's patience has to do for a compiler."""
+    from stack.native import Native
+    from stack.settings import load
+
+    environment = LocalStack(tmp_path_factory.mktemp("built") / "state").environment
+    Native(load(environment)).build()
+
+
 @pytest.fixture
-def local(tmp_path):
+def local(built, tmp_path):
     """A stack that isn't up yet."""
     stack = LocalStack(tmp_path / "state")
     yield stack
@@ -92,7 +102,7 @@ def local(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
+def running(built, tmp_path_factory):
     """A stack that is up, shared by the tests of a module."""
     stack = LocalStack(tmp_path_factory.mktemp("stack") / "state")
     try:

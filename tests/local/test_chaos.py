@@ -2,10 +2,13 @@
 shown once, with a store that is emptied behind everybody's back."""
 
 import re
+import signal
 import threading
 import time
 
 import pytest
+from conftest import WITHIN_S
+from test_native import until
 
 
 def figures(output):
@@ -24,6 +27,49 @@ def test_nothing_is_lost_whatever_breaks(running):
     after = running.status()
     assert after["redis"]["primary"] != before["redis"]["primary"]
     assert {one["revision"] for one in after["front"]["instances"]} == {2}
+
+
+# What is broken on purpose for a while, and what the status says meanwhile.
+FOR_A_WHILE = {
+    "freeze": r"instance-\d+ is frozen",
+    "freeze-redis": r"Redis's primary \(redis-[ab]\) is frozen",
+    "redis-away": "Redis's address leads nowhere",
+}
+
+
+def begun(running, fault):
+    """A run of chaos in the middle of the fault, in its long form: nothing mends it meanwhile."""
+    process = running.start("chaos", fault)
+    until(lambda: running.status()["broken"] or process.poll() is not None, "something is broken")
+    status = running.status()
+    assert len(status["broken"]) == 1 and re.fullmatch(FOR_A_WHILE[fault], status["broken"][0]), status
+    assert not status["ready"]
+    return process
+
+
+@pytest.mark.parametrize("fault", FOR_A_WHILE)
+def test_an_interrupted_run_mends_what_it_broke(running, fault):
+    process = begun(running, fault)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 130 and "what was broken is mended" in output, output
+    assert running.status()["broken"] == []
+    until(lambda: running.status()["ready"], "the stack is whole")
+
+
+@pytest.mark.parametrize("fault", FOR_A_WHILE)
+def test_what_a_killed_run_left_broken_is_said_and_mended_by_the_next_up(running, fault):
+    process = begun(running, fault)
+    process.kill()
+    process.communicate(timeout=WITHIN_S)
+    pids = running.status()["pids"]
+    said = running.run("status")
+    assert said.code == 1 and "not ready" in said.output, said.output
+    assert re.search(FOR_A_WHILE[fault] + ": make local-up mends it", said.output), said.output
+    up = running.run("up")
+    assert up.code == 0 and re.search(FOR_A_WHILE[fault] + ": mended", up.output), up.output
+    status = running.status()
+    assert status["ready"] and status["broken"] == [] and status["pids"] == pids
 
 
 @pytest.mark.long

@@ -42,16 +42,115 @@ def test_what_is_missing_is_told_in_one_line(local, tmp_path, runtime, docker, c
     assert len(done.output.strip().splitlines()) == 1 and not local.state.exists()
 
 
-def test_an_image_for_another_processor_is_told(local, tmp_path, monkeypatch):
-    from stack import docker
-    from stack.problem import Problem
-
+@pytest.fixture
+def faked(tmp_path):
+    """Puts a program in front of PATH, and gives the PATH."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    fake(folder, "docker", "'image inspect'*) echo arm64 ;;\nversion*) echo amd64 ;;")
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    with pytest.raises(Problem, match="is for arm64 and this machine is amd64"):
-        docker.check_processor("LOCAL_REDIS_IMAGE", "redis:7.2")
+
+    def put(**programs):
+        for name, cases in programs.items():
+            fake(folder, name, cases)
+        return f"{folder}:{os.environ['PATH']}"
+
+    return put
+
+
+# A docker on which everything works, with compose, and with nothing running.
+WORKS = f"""{FINE}
+'compose version'*) echo v2.20 ;;
+build*|ps*|volume*|network*) ;;
+version*) echo amd64 ;;
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "layers"), [("LOCAL_REDIS_IMAGE", ""), ("LOCAL_OTEL_IMAGE", "observability"), ("LOCAL_IMAGE", "")]
+)
+def test_an_image_for_another_processor_is_told(local, faked, setting, layers):
+    from stack.processes import hold_port
+
+    path = faked(docker=f"'image inspect'*other*) echo arm64 ;;\n'image inspect'*) echo amd64 ;;\n{WORKS}")
+    with hold_port(0, "LOCAL_PORT") as port, hold_port(0, "LOCAL_REDIS_PORT") as redis_port:
+        ports = {"LOCAL_PORT": str(port.getsockname()[1]), "LOCAL_REDIS_PORT": str(redis_port.getsockname()[1])}
+        done = local.run("up", LOCAL_RUNTIME="compose", LOCAL_LAYERS=layers, PATH=path, **ports, **{setting: "other:1"})
+    assert done.code == 1 and f"{setting}=other:1 is for arm64 and this machine is amd64" in done.output, done.output
+    assert not local.state.exists()
+
+
+def started(local, runtime, **told):
+    """As if that runtime had been started with this."""
+    from stack.marker import Marker
+    from stack.settings import make_state
+
+    make_state(local.state)
+    Marker(local.state, runtime).write(**told)
+
+
+COMPOSE = {
+    "port": 18080, "redis_port": 16378, "concurrency": 1000, "request_timeout_ms": 3600000, "instances": 1, "layers": [],
+}  # fmt: skip
+
+
+def test_a_compose_down_that_fails_says_what_is_left_and_can_be_run_again(local, faked):
+    started(local, "compose", **COMPOSE)
+    left = "ps*) echo confab-local-front-1 ;;\n'network ls'*) echo confab-local_front ;;"
+    path = faked(docker=f"compose*down*) echo 'cannot stop container' >&2; exit 1 ;;\n{left}\n{WORKS}")
+    for _ in range(2):
+        done = local.run("down", PATH=path)
+        assert done.code == 1 and "cannot stop container" in done.output, done.output
+        assert "these are left: container confab-local-front-1, network confab-local_front" in done.output, done.output
+        assert "nothing is left," not in done.output and local.state.exists()
+    done = local.run("down", PATH=faked(docker="info*) echo 'Cannot connect' >&2; exit 1 ;;"))
+    assert done.code == 1 and "can't be taken down: docker doesn't answer: start its daemon" in done.output, done.output
+    done = local.run("down", PATH=faked(docker=f"compose*down*) ;;\n{WORKS}"))
+    assert done.code == 0 and "compose is down, nothing is left" in done.output, done.output
+    assert not local.state.exists()
+
+
+def test_a_kind_delete_that_fails_says_what_is_left_and_can_be_run_again(local, faked):
+    started(local, "kind", port=18080, instances=2)
+    there = "'get clusters'*) echo confab-local ;;"
+    path = faked(docker=WORKS, kubectl="", kind=f"delete*) echo 'in use' >&2; exit 1 ;;\n{there}")
+    done = local.run("down", PATH=path)
+    assert done.code == 1 and "the cluster confab-local is left; run it again" in done.output, done.output
+    assert local.state.exists()
+    done = local.run("down", PATH=faked(kind="delete*) ;;\n'get clusters'*) ;;"))
+    assert done.code == 0 and "kind is down, nothing is left" in done.output and not local.state.exists(), done.output
+
+
+@pytest.mark.parametrize("runtime", ["compose", "kind"])
+def test_the_status_is_of_what_was_started_and_not_of_the_settings(local, faked, runtime):
+    started(local, runtime, **COMPOSE)
+    instance = '{"name":"a","state":"ready","requests":0,"pid":null,"revision":1,"reaches_redis":true,"frozen":false}'
+    tells = f"""*front.sock*) echo '{{"instances":[{instance}],"waiting":0}}' ;;
+        *endpoint.sock*) echo '{{"target":"redis-primary:6378"}}' ;;"""
+    path = faked(docker=f"{tells}\n{WORKS}", kubectl=tells, kind="")
+    done = local.run("status", LOCAL_PORT="19999", LOCAL_INSTANCES="3", LOCAL_RUNTIME=runtime, PATH=path)
+    assert done.code == 0 and f"local: {runtime}, ready" in done.output, done.output
+    assert "http://127.0.0.1:18080/" in done.output and "19999" not in done.output, done.output
+
+
+def test_a_frozen_container_and_an_address_that_leads_nowhere_are_said(local, faked):
+    started(local, "compose", **COMPOSE)
+    tells = """*front.sock*) echo '{"instances":[],"waiting":0}' ;;
+        *endpoint.sock*) echo '{"target":"127.0.0.1:1"}' ;;
+        ps*status=paused*) echo confab-local-redis-primary-1 ;;"""
+    done = local.run("status", PATH=faked(docker=f"{tells}\n{WORKS}"))
+    assert done.code == 1 and "compose, not ready" in done.output, done.output
+    for what in ("confab-local-redis-primary-1 is frozen", "Redis's address leads nowhere"):
+        assert f"{what}: make local-up mends it" in done.output, done.output
+
+
+def test_layers_are_composes_and_are_given_to_every_command(local, faked, tmp_path):
+    done = local.run("up", LOCAL_LAYERS="observability")
+    assert done.code == 1 and "layers are compose's" in done.output, done.output
+    done = local.run("up", LOCAL_LAYERS="observability,music")
+    assert done.code == 1 and "LOCAL_LAYERS=observability,music: allowed are observability, tests" in done.output, done.output
+    started(local, "compose", **COMPOSE | {"layers": ["observability"]})
+    told = tmp_path / "told"
+    done = local.run("down", PATH=faked(docker=f'compose*down*) echo "$*" >{told} ;;\n{WORKS}'))
+    assert done.code == 0 and "compose.yaml -f " in told.read_text() and "compose.observability.yaml down" in told.read_text()
 
 
 @pytest.fixture
@@ -63,7 +162,8 @@ def by_hand(tmp_path, monkeypatch):
 
     folder, told = tmp_path / "bin", tmp_path / "told"
     folder.mkdir()
-    fake(folder, "docker", f"""ps*) printf 'one\\ntwo\\n' ;;
+    fake(folder, "docker", f"""ps*paused*) test "$(tail -1 {told} 2>/dev/null)" = "pause one" && echo one; true ;;
+        ps*) printf 'one\\ntwo\\n' ;;
         inspect*one) echo '10.0.0.1 10.1.0.1 ' ;;
         inspect*two) echo '10.0.0.2 10.1.0.2 ' ;;
         pause*|unpause*|kill*|stop*|start*) echo "$*" >>{told} ;;""")
@@ -77,13 +177,30 @@ def by_hand(tmp_path, monkeypatch):
         ("kill 10.0.0.2:8080", "kill two\nstart two\n"),
         ("stop 10.1.0.1:8080", "stop --time 10 one\nstart one\n"),
         ("freeze 10.0.0.1:8080", "pause one\n"),
-        ("thaw 10.0.0.1:8080", "unpause one\n"),
+        ("thaw 10.0.0.1:8080", ""),
     ],
 )
 def test_chaos_breaks_the_container_that_has_the_address(by_hand, command, told):
     stack, log = by_hand
     stack.front(command)
-    assert log.read_text() == told
+    assert (log.read_text() if log.exists() else "") == told
+
+
+def test_a_container_is_frozen_and_thawed_once_however_often_it_is_told(by_hand):
+    stack, log = by_hand
+    for command in ("freeze", "freeze", "thaw", "thaw"):
+        stack.front(f"{command} 10.0.0.1:8080")
+    assert log.read_text() == "pause one\nunpause one\n"
+
+
+def test_a_container_whose_end_fails_is_started_all_the_same(by_hand, tmp_path):
+    from stack.problem import Problem
+
+    stack, log = by_hand
+    (tmp_path / "bin" / "docker").write_text((tmp_path / "bin" / "docker").read_text().replace("kill*|", "kill*) exit 1 ;;\n"))
+    with pytest.raises(Problem, match="docker kill two failed"):
+        stack.front("kill 10.0.0.2:8080")
+    assert log.read_text() == "start two\n"
 
 
 def test_chaos_in_containers_is_a_part_of_chaos():

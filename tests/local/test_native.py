@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 
+import pytest
 from conftest import WITHIN_S
 
 
@@ -87,6 +88,22 @@ def test_a_killed_front_endpoint_or_redis_comes_back(running):
     assert smoke.code == 0, smoke.output
 
 
+def test_two_nodes_of_redis_that_die_at_once_come_back(running):
+    until(lambda: running.status()["ready"], "the stack is whole")
+    before = running.status()["redis"]["pids"]
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+
+    def are_back():
+        status = running.status()
+        pids = status["redis"]["pids"]
+        return status["ready"] and len(pids) == 2 and not set(pids.values()) & set(before.values())
+
+    until(are_back, "both are back, and the instances reach them")
+    smoke = running.run("smoke")
+    assert smoke.code == 0, smoke.output
+
+
 def test_ready_is_said_only_while_every_instance_reaches_redis(running):
     until(lambda: running.status()["ready"], "the stack is whole")
     endpoint = running.status()["pids"]["endpoint"]
@@ -97,6 +114,41 @@ def test_ready_is_said_only_while_every_instance_reaches_redis(running):
     finally:
         os.kill(endpoint, signal.SIGCONT)
     until(lambda: running.status()["ready"], "the instances reach it again")
+
+
+def test_a_second_up_that_fails_leaves_the_running_stack_alone(running, tmp_path):
+    before = running.status()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = running.run("up", LOCAL_PORT=str(taken.getsockname()[1]))
+    assert done.code == 1 and "is taken by python" in done.output, done.output
+    # An interrupt in the middle of the build: a cargo that says when it is at work, and goes on for ever.
+    begun = tmp_path / "begun"
+    cargo = tmp_path / "cargo"
+    cargo.write_text(f"#!/bin/sh\ntouch {begun}\nexec sleep 600\n")
+    cargo.chmod(0o755)
+    process = running.start("up", LOCAL_INSTANCES="3", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    until(lambda: begun.exists() or process.poll() is not None, "it builds")
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 130 and "interrupted, nothing was changed" in output, output
+    assert running.status()["pids"] == before["pids"]
+    until(lambda: running.status()["ready"], "it goes on")
+
+
+def test_a_port_that_is_held_goes_to_nobody_by_chance_and_to_whoever_asks_for_it():
+    from stack.processes import hold_port
+
+    with hold_port(0, "LOCAL_PORT") as held, socket.socket() as server:
+        port = held.getsockname()[1]
+        with pytest.raises(OSError, match="in use"), socket.socket() as other:
+            other.bind(("127.0.0.1", port))
+        assert is_free(port)
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", port))
+        server.listen()
+        assert not is_free(port)
 
 
 def test_a_taken_port_is_told_with_who_has_it(local):
