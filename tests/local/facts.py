@@ -3,10 +3,12 @@
 `cloud` is Terraform's plan, the others are k8s-local's. A value that only the apply knows is `KNOWN_LATER`.
 """
 
+import http.server
 import json
 import os
 import re
 import subprocess
+import threading
 from pathlib import Path
 
 from conftest import ROOT
@@ -43,9 +45,19 @@ def redis_conf_facts(text):
     }
 
 
-def front_facts(arguments):
+def front_facts(arguments, environment=None):
+    """`environment` is what $(NAME) in an argument stands for, as in Kubernetes."""
+    arguments = [re.sub(r"\$\((\w+)\)", lambda match: environment[match[1]], argument) for argument in arguments]
     told = dict(argument.removeprefix("--").split("=", 1) for argument in arguments if "=" in argument)
     return {"concurrency": told["concurrency"], "request_timeout_ms": told["request-timeout-ms"]}
+
+
+def secret_facts(files):
+    """Of files by their paths below /secrets: each is made by the stack, and is in the Secret that kind's runtime makes of it."""
+    from stack.kind import SECRETS
+
+    names = {file: name for name, made in SECRETS.items() for file in made}
+    return {f"secret./secrets/{file}": names[file] for file in files}
 
 
 def environment_facts(environment):
@@ -98,6 +110,8 @@ def cloud():
 
 
 def kubernetes(overlay):
+    from stack.kind import SECRETS
+
     objects = built(K8S_LOCAL / "kustomize" / "overlays" / overlay)
     deployment = named(objects, "Deployment", "confab")
     pod = deployment["spec"]["template"]["spec"]
@@ -105,7 +119,9 @@ def kubernetes(overlay):
     (port,) = container["ports"]
     (reference,) = container["envFrom"]
     settings = named(objects, "ConfigMap", reference["configMapRef"]["name"])["data"]
-    front = named(objects, "Deployment", "front")["spec"]["template"]["spec"]["containers"][0]["args"]
+    (front,) = named(objects, "Deployment", "front")["spec"]["template"]["spec"]["containers"]
+    references = {one["name"]: one["valueFrom"]["configMapKeyRef"] for one in front["env"]}
+    told = {name: named(objects, "ConfigMap", one["name"])["data"][one["key"]] for name, one in references.items()}
     node = named(objects, "StatefulSet", "redis-primary")["spec"]["template"]["spec"]
     conf_name = next(volume["configMap"]["name"] for volume in node["volumes"] if volume["name"] == "conf")
     facts = environment_facts(settings | {one["name"]: one["value"] for one in container.get("env", [])}) | {
@@ -118,11 +134,11 @@ def kubernetes(overlay):
         "redis.version": re.search(r":(\d+\.\d+)", node["containers"][0]["image"])[1],
         "redis.replica": str(any(one["metadata"]["name"] == "redis-replica" for one in objects)),
     }
-    facts |= front_facts(front) | redis_conf_facts(named(objects, "ConfigMap", conf_name)["data"]["redis.conf"])
+    facts |= front_facts(front["args"], told) | redis_conf_facts(named(objects, "ConfigMap", conf_name)["data"]["redis.conf"])
     secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"]}
-    files = {"redis-ca": "ca.pem", "redis-auth": "password", "token-keys": "keys"}
     for mount in container["volumeMounts"]:
-        facts[f"secret.{mount['mountPath']}/{files[mount['name']]}"] = secrets[mount["name"]]
+        for file in SECRETS[secrets[mount["name"]]]:
+            facts[f"secret.{mount['mountPath']}/{Path(file).name}"] = secrets[mount["name"]]
     for name in PROBES:
         probe = container[f"{name}Probe"]
         facts |= probe_facts(
@@ -131,7 +147,32 @@ def kubernetes(overlay):
     return facts
 
 
-def containers():
+def asked_by_health(program):
+    """The path that `confab health` asks for, as a server hears it."""
+    heard = []
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            heard.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {"PATH": os.environ["PATH"], "PORT": str(server.server_port)}
+        done = subprocess.run([program, "health"], env=environment, capture_output=True, text=True, check=False)
+        server.shutdown()
+    assert done.returncode == 0 and len(heard) == 1, (done, heard)
+    return heard[0]
+
+
+def containers(program):
     from stack.settings import HERE, read_env_file
 
     env = read_env_file(HERE / ".env")
@@ -153,13 +194,12 @@ def containers():
         "redis.replica": str("redis-replica" in file["services"]),
     }
     facts |= front_facts(front["command"]) | redis_conf_facts((HERE / "kustomize/components/redis/redis.conf").read_text())
-    # `confab health` asks for this path.
-    facts |= probe_facts("readiness", "/health/ready", seconds["interval"], seconds["timeout"], check["retries"])
-    files = {"redis-ca": "ca.pem", "redis-auth": "password", "token-keys": "keys"}
-    for volume in service["volumes"]:
-        folder = volume.split(":")[1]
-        facts[f"secret.{folder}/{files[Path(folder).name]}"] = f"confab-{Path(folder).name}"
-    return facts
+    assert check["test"] == ["CMD", "/usr/local/bin/confab", "health"]
+    facts |= probe_facts("readiness", asked_by_health(program), seconds["interval"], seconds["timeout"], check["retries"])
+    mounted = {volume.split(":")[1] for volume in service["volumes"]}
+    files = [Path(value) for name, value in environment.items() if name.endswith("_FILE")]
+    assert {str(file.parent) for file in files} == mounted
+    return facts | secret_facts(str(file.relative_to("/secrets")) for file in files)
 
 
 def processes(stack):
@@ -182,10 +222,9 @@ def processes(stack):
     facts |= redis_conf_facts((stack.state / "redis-a.conf").read_text())
     for name, probe in status["front"]["probes"].items():
         facts |= probe_facts(name, probe["path"], probe["period_s"], probe["timeout_s"], probe["failures"])
-    for file in ("redis-ca/ca.pem", "redis-auth/password", "token-keys/keys"):
-        if (stack.state / "secrets" / file).exists():
-            facts[f"secret./secrets/{file}"] = f"confab-{file.partition('/')[0]}"
-    return facts
+    files = [Path(value) for name, value in wanted.items() if name.endswith("_FILE")]
+    assert all(file.exists() for file in files), files
+    return facts | secret_facts(str(file.relative_to(stack.state / "secrets")) for file in files)
 
 
 def of_process(pid, what):

@@ -6,13 +6,18 @@ import sys
 
 import kubernetes_validate
 import pytest
-from manifests import COMPONENTS, HAS_KUBECTL, K8S_LOCAL, LAYERS, OVERLAYS, built, combined, compose, dockerfiles, yaml_files
-from stack.settings import read_env_file
+from manifests import (
+    COMPONENTS, K8S_LOCAL, KUSTOMIZE_BUILD, LAYERS, NO_KUSTOMIZE, OVERLAYS, built, combined, compose, dockerfiles, named, yaml_files,
+)  # fmt: skip
+from stack.settings import LAYERS as KNOWN_LAYERS, load, read_env_file
 
-kubectl = pytest.mark.skipif(not HAS_KUBECTL, reason="kubectl isn't installed: kustomize's output isn't checked")
+kustomize = pytest.mark.skipif(not KUSTOMIZE_BUILD, reason=NO_KUSTOMIZE)
 
-# The oldest version that still gets fixes, and the newest that the schemas know.
-VERSIONS = ("1.34.0", "1.37.0")
+# The version that kind runs here, and the newest that the schemas know.
+VERSIONS = (
+    read_env_file(K8S_LOCAL / ".env")["LOCAL_NODE_IMAGE"].rpartition(":v")[2],
+    kubernetes_validate.latest_version(),
+)
 
 
 def assert_valid(objects):
@@ -25,7 +30,7 @@ def combinations():
     return [pick for count in range(len(COMPONENTS) + 1) for pick in itertools.combinations(COMPONENTS, count)]
 
 
-@kubectl
+@kustomize
 @pytest.mark.parametrize("components", combinations(), ids="+".join)
 def test_every_combination_of_components_is_valid(components, tmp_path):
     objects = built(combined(components, tmp_path))
@@ -34,7 +39,7 @@ def test_every_combination_of_components_is_valid(components, tmp_path):
     assert len(names) == len(set(names))
 
 
-@kubectl
+@kustomize
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_overlay_is_valid_and_asks_for_no_rights(overlay):
     objects = built(K8S_LOCAL / "kustomize" / "overlays" / overlay)
@@ -55,7 +60,7 @@ def test_every_overlay_is_valid_and_asks_for_no_rights(overlay):
             assert {"cpu", "memory"} <= set(container["resources"]["limits"])
 
 
-@kubectl
+@kustomize
 def test_what_is_mounted_is_what_the_runtime_makes():
     from stack.kind import SECRETS
 
@@ -64,6 +69,40 @@ def test_what_is_mounted_is_what_the_runtime_makes():
         pod = one.get("spec", {}).get("template", {}).get("spec", {})
         used |= {volume["secret"]["secretName"] for volume in pod.get("volumes", []) if "secret" in volume}
     assert used == set(SECRETS)
+
+
+@kustomize
+def test_kind_is_told_the_settings_and_its_pods_follow_the_images(tmp_path):
+    from stack.kind import NAMESPACE, Kind
+
+    settings = load({
+        "LOCAL_STATE": str(tmp_path / "state"), "LOCAL_CONCURRENCY": "7", "LOCAL_REQUEST_TIMEOUT_MS": "5000",
+        "LOCAL_IMAGE": "registry.example:5000/confab:mine", "LOCAL_REDIS_IMAGE": "redis:7.2.9",
+    })  # fmt: skip
+    settings.state.mkdir()
+    objects = built(Kind(settings).write_overlay(3, {"LOCAL_IMAGE": "sha256:a", "LOCAL_PROXY_IMAGE": "sha256:b"}))
+    assert_valid(objects)
+    assert {one["metadata"].get("namespace") for one in objects if one["kind"] != "Namespace"} == {NAMESPACE}
+    (config,) = [one for one in objects if one["metadata"]["name"].startswith("confab-settings")]
+    assert config["data"]["CONFAB__LIMITS__CONNECTIONS"] == "7"
+    assert config["data"]["CONFAB__HTTP__REQUEST_TIMEOUT_MS"] == "5000"
+    assert config["data"]["CONFAB__STORE__URL"] == "rediss://redis:6378", "what isn't set stays"
+    service, front = named(objects, "Deployment", "confab"), named(objects, "Deployment", "front")
+    assert service["spec"]["replicas"] == 3
+    (instance,), (proxy,) = (one["spec"]["template"]["spec"]["containers"] for one in (service, front))
+    assert instance["envFrom"] == [{"configMapRef": {"name": config["metadata"]["name"]}}]
+    assert {one["valueFrom"]["configMapKeyRef"]["name"] for one in proxy["env"]} == {config["metadata"]["name"]}
+    assert (instance["image"], proxy["image"]) == ("registry.example:5000/confab:mine", "confab-proxy:local")
+    for node in ("redis-primary", "redis-replica"):
+        (container,) = named(objects, "StatefulSet", node)["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == "redis:7.2.9"
+    for name, image in (("confab", "sha256:a"), ("front", "sha256:b"), ("redis", "sha256:b")):
+        pod = named(objects, "Deployment", name)["spec"]["template"]["metadata"]
+        assert pod["annotations"] == {"confab-local/image": image}, name
+
+
+def test_every_layer_can_be_asked_for():
+    assert set(KNOWN_LAYERS) == set(LAYERS)
 
 
 @pytest.mark.parametrize("layer", ["", *LAYERS])
