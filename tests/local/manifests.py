@@ -31,9 +31,10 @@ def built(folder):
 
 def combined(components, into):
     """A kustomization of the base with some of the components, written into a folder inside the tree's copy."""
-    tree = into / "kustomize"
+    tree = into / KUSTOMIZE.relative_to(ROOT)
     if not tree.exists():
-        shutil.copytree(KUSTOMIZE, tree)
+        for folder in (KUSTOMIZE, K8S_LOCAL / "observability", ROOT / "terraform" / "modules" / "observability"):
+            shutil.copytree(folder, into / folder.relative_to(ROOT), ignore=shutil.ignore_patterns(".terraform*"))
     folder = tree / ("with-" + "-".join(components or ("nothing",)))
     folder.mkdir()
     lines = ["apiVersion: kustomize.config.k8s.io/v1beta1", "kind: Kustomization", "resources: [../base]"]

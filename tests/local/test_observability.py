@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
+from manifests import HAS_KUBECTL, built, combined, named
 
 HERE = Path(__file__).parent
 MODULE = ROOT / "terraform" / "modules" / "observability"
@@ -145,6 +146,32 @@ def test_grafana_shows_what_the_cloud_shows():
     for dashboard in map(json.loads, wanted.values()):
         places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
         assert len(places) == len(set(places)) and all(panel["targets"] for panel in dashboard["panels"])
+
+
+@pytest.mark.skipif(not HAS_KUBECTL, reason="kubectl isn't installed: kustomize's output isn't checked")
+def test_a_cluster_gets_the_same_rules_and_dashboards(tmp_path):
+    objects = built(combined(("monitoring",), tmp_path))
+    prometheus = named(objects, "ConfigMap", "confab-prometheus")["data"]
+    assert prometheus.keys() == {"prometheus.yaml", "rules.yaml"}
+    assert prometheus["rules.yaml"] == (MODULE / "rules.yaml").read_text()
+    for name, text in prometheus.items():
+        (tmp_path / name).write_text(text)
+    checked = subprocess.run(
+        ["promtool", "check", "config", tmp_path / "prometheus.yaml"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0 and f"{len(RULES)} rules found" in checked.stdout, checked.stdout + checked.stderr
+    dashboards = named(objects, "ConfigMap", "confab-dashboards")
+    assert dashboards["metadata"]["labels"]["grafana_dashboard"] == "1"
+    shown = {path.name: path.read_text() for path in (K8S_LOCAL / "observability" / "dashboards").iterdir()}
+    assert dashboards["data"] == shown
+
+
+@pytest.mark.skipif(not HAS_KUBECTL, reason="kubectl isn't installed: kustomize's output isn't checked")
+def test_telemetry_may_go_to_the_collector_and_nowhere_else(tmp_path):
+    policy = named(built(combined(("observability",), tmp_path)), "NetworkPolicy", "telemetry")
+    assert policy["spec"]["egress"] == [
+        {"to": [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "otel"}}}], "ports": [{"port": 4317}]}
+    ]
 
 
 def test_the_layers_prometheus_is_well_configured(tmp_path):
