@@ -193,7 +193,8 @@ section! {
     port: u16 = number(0, "").within(0, 65_535);
     /// The address it listens on. Any but a loopback address needs `ops.token`.
     address: IpAddr = text(|text| text.parse::<IpAddr>().is_ok(), "an IP address, such as 127.0.0.1").or("127.0.0.1");
-    /// What requests must carry, as `Authorization: Bearer …`. Without it everybody who reaches the port may ask.
+    /// What requests must carry, as `Authorization: Bearer …`. Without it everybody who reaches the port may ask, by an IP
+    /// address or as `localhost`.
     token: Option<Secret> = text(is_ops_token, "16 to 256 printable ASCII characters without a space").secret();
     /// A file that holds `ops.token`; a line end behind it doesn't count.
     token_file: Option<PathBuf> = text(is_path, "a path");

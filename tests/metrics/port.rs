@@ -91,6 +91,66 @@ async fn who_has_the_token_may_ask_and_a_page_may_not() {
 }
 
 #[tokio::test]
+async fn without_a_token_a_page_cannot_ask_by_a_name_that_leads_here() {
+    let open = Instance::start(&[]);
+    let port = open.ops;
+    for host in ["evil.example", &format!("evil.example:{port}"), "127.0.0.1.evil.example", "localhost.evil", "", "a b"]
+    {
+        for (method, path) in [("GET", "/metrics"), ("GET", "/rooms"), ("PUT", "/log"), ("POST", "/drain")] {
+            let answer = open.ask_as(host, method, path, &[], "").await;
+            assert!(matches!(answer.status, 400 | 403), "{host} {path}: {}", answer.body);
+        }
+        if !host.contains(' ') && !host.is_empty() {
+            let told = open.ask_as(host, "GET", "/metrics", &[], "").await.body;
+            assert!(told.contains("by an IP address or as localhost, or set ops.token"), "{told}");
+        }
+    }
+    for host in ["localhost", &format!("127.0.0.1:{port}"), "[::1]:9090", "10.0.0.7", "LOCALHOST:1"] {
+        assert_eq!(open.ask_as(host, "GET", "/metrics", &[], "").await.status, 200, "{host}");
+    }
+    let twice = open.ask("GET", "/metrics", &["Host: evil.example"], "").await;
+    assert!(matches!(twice.status, 400 | 403), "{}", twice.body);
+    assert_eq!(open.ask_as("evil.example", "GET", "/health/live", &[], "").await.status, 200);
+    let closed = Instance::start(&[("CONFAB__OPS__TOKEN", TOKEN)]);
+    let bearer = format!("Authorization: Bearer {TOKEN}");
+    assert_eq!(closed.ask_as("confab.example", "GET", "/metrics", &[&bearer], "").await.status, 200);
+}
+
+#[tokio::test]
+async fn who_may_not_ask_is_told_before_a_body_comes() {
+    let closed = Instance::start(&[("CONFAB__OPS__TOKEN", TOKEN)]);
+    let open = Instance::start(&[]);
+    for (port, fields, status) in [
+        (closed.ops, "Host: 127.0.0.1\r\nAuthorization: Bearer wrong", "401"),
+        (open.ops, "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1", "403"),
+        (open.ops, "Host: evil.example", "403"),
+    ] {
+        let mut tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let head = format!("PUT /log HTTP/1.1\r\n{fields}\r\nContent-Length: 1000\r\n\r\n");
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        let mut line = vec![0; format!("HTTP/1.1 {status}").len()];
+        // Nothing of the body is ever sent.
+        timeout(PATIENCE, tcp.read_exact(&mut line)).await.expect("an answer comes").unwrap();
+        assert_eq!(String::from_utf8(line).unwrap(), format!("HTTP/1.1 {status}"), "{fields}");
+    }
+}
+
+#[tokio::test]
+async fn many_who_hold_their_connections_do_not_keep_a_question_for_liveness_out() {
+    let instance = Instance::start(&[]);
+    let mut held = Vec::new();
+    // If each of these had to be waited for it would take longer than the test does.
+    for _ in 0..400 {
+        let mut tcp = TcpStream::connect(("127.0.0.1", instance.ops)).await.unwrap();
+        // Some are ended while they say it.
+        let _ = tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost:").await;
+        held.push(tcp);
+    }
+    assert_eq!(instance.ask("GET", "/health/live", &[], "").await.status, 200);
+    assert_eq!(instance.ask("GET", "/metrics", &[], "").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_port_that_others_reach_needs_a_token() {
     let served = Served::start(&[]);
     let open = [("CONFAB__OPS__PORT", "9090"), ("CONFAB__OPS__ADDRESS", "0.0.0.0")];

@@ -43,9 +43,14 @@ impl Instance {
     }
 
     pub async fn ask(&self, method: &str, path: &str, fields: &[&str], body: &str) -> Answer {
+        self.ask_as("127.0.0.1", method, path, fields, body).await
+    }
+
+    /// By a name of the host.
+    pub async fn ask_as(&self, host: &str, method: &str, path: &str, fields: &[&str], body: &str) -> Answer {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: ops\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n{fields}\r\n{body}",
             body.len()
         );
         let answer = async {
