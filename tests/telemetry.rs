@@ -19,9 +19,12 @@ use serde_json::{Value, json};
 use served::Served;
 use tls::Tls;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
+
+/// What is logged where the last exports take too long.
+const GIVEN_UP: &str = "the collector is too slow for the last traces and metrics";
 
 /// Attributes whose value is a text.
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
@@ -166,62 +169,103 @@ async fn garbage() -> u16 {
     port
 }
 
-/// What exporters and what carries them have logged, by place in the code.
+/// What exporters have logged, by what they say.
 fn lines_about_exports(log: &[String]) -> BTreeMap<String, usize> {
     let mut lines = BTreeMap::new();
     for line in log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
-        if line["target"].as_str().unwrap().starts_with("opentelemetry") {
-            *lines.entry(line["message"].to_string()).or_default() += 1;
+        let target = line["target"].as_str().unwrap();
+        if target.starts_with("opentelemetry") || target == "confab::export" {
+            *lines.entry(line["message"].as_str().unwrap().to_owned()).or_default() += 1;
         }
     }
     lines
 }
 
+/// Two members, one of whom writes and one of whom only hears: every message comes, in its order, and once.
+async fn delivery_is_as_it_is_without_a_collector(served: &Served) {
+    let (mut ada, mut bea) = (served.sign_in().await, served.sign_in().await);
+    for client in [&mut ada, &mut bea] {
+        client.ask(json!({"type": "join", "id": 1, "room": "tea"})).await;
+    }
+    // Each is some ten spans, and all several times what the queue holds.
+    let ids: Vec<u64> = (2..600).collect();
+    for id in &ids {
+        ada.ask(json!({"type": "send", "id": id, "room": "tea", "key": id.to_string(), "text": id.to_string()})).await;
+    }
+    let heard = bea.messages(ids.len()).await;
+    let said: Vec<_> = ids.iter().zip(1..).map(|(id, offset)| (json!(offset), json!(id.to_string()))).collect();
+    let heard: Vec<_> = heard.iter().map(|message| (message["offset"].clone(), message["text"].clone())).collect();
+    assert_eq!(heard, said);
+}
+
+/// How collectors are no good.
+enum Collecting {
+    /// Exports fail, and each of the two exporters says so.
+    Fails,
+    /// Exports are never answered, and what is left at the end is given up.
+    Hangs,
+}
+
 #[tokio::test]
 async fn a_collector_that_is_away_silent_wrong_or_not_trusted_hinders_nobody_and_is_logged_once() {
-    let away = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Bound, so that nobody else gets the port, and not listening.
+    let away = TcpSocket::new_v4().unwrap();
+    away.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let untrusted = Collector::behind(Some(&Tls::new(&["h2"]))).await;
-    for endpoint in [
-        format!("http://{away}"),
-        format!("http://{}", silent.local_addr().unwrap()),
-        format!("https://localhost:{}", untrusted.port),
-        format!("http://127.0.0.1:{}", garbage().await),
+    for (endpoint, how) in [
+        (format!("http://{}", away.local_addr().unwrap()), Collecting::Fails),
+        (format!("http://{}", silent.local_addr().unwrap()), Collecting::Hangs),
+        (format!("https://localhost:{}", untrusted.port), Collecting::Fails),
+        (format!("http://127.0.0.1:{}", garbage().await), Collecting::Fails),
     ] {
         let mut served = Served::start(&settings(&endpoint));
-        let mut client = served.sign_in().await;
-        client.ask(json!({"type": "join", "id": 1, "room": "tea"})).await;
-        // Each is some ten spans, and several times what the queue holds.
-        for id in 2..600 {
-            client.ask(json!({"type": "send", "id": id, "room": "tea", "key": id.to_string(), "text": "hi"})).await;
+        delivery_is_as_it_is_without_a_collector(&served).await;
+        let exporters = ["BatchSpanProcessor.ExportError", "metrics could not be sent to the collector"];
+        if matches!(how, Collecting::Fails) {
+            for said in exporters {
+                served.lines(1, |line| line["message"] == said).await;
+            }
         }
-        drop(client);
         served.signal("TERM");
         let ended = tokio::task::spawn_blocking(move || (served.exit_code(), served.log())).await;
         let (code, log) = ended.unwrap();
         assert_eq!(code, Some(0), "{endpoint}");
         let lines = lines_about_exports(&log);
         assert!(lines.values().all(|count| *count == 1), "{endpoint}: {lines:?}");
+        if matches!(how, Collecting::Hangs) {
+            assert!(log.iter().any(|line| line.contains(GIVEN_UP)), "{endpoint}: {log:#?}");
+        }
     }
 }
 
 #[tokio::test]
 async fn a_drain_ends_in_time_though_the_collector_is_silent_and_a_second_signal_ends_it_at_once() {
+    /// Far more than it takes, and far less than the exporter of spans would wait.
+    const AT_MOST: Duration = Duration::from_secs(20);
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", silent.local_addr().unwrap());
-    // The exporters' own patience is 5 s and more, for each.
     // Two different signals, because two of a kind may arrive as one.
-    for (deadline_ms, signals, most) in
-        [("3000", &["TERM"][..], Duration::from_secs(5)), ("60000", &["TERM", "INT"], Duration::from_secs(4))]
-    {
-        let drain = vec![("CONFAB__DRAIN__DEADLINE_MS", deadline_ms), ("CONFAB__DRAIN__SPREAD_MS", "1000")];
-        let mut served = Served::start(&[settings(&endpoint), drain].concat());
+    for (deadline_ms, signals) in [("3000", &["TERM"][..]), ("60000", &["TERM", "INT"])] {
+        let patience = vec![
+            ("CONFAB__DRAIN__DEADLINE_MS", deadline_ms),
+            ("CONFAB__DRAIN__SPREAD_MS", "1000"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "60000"),
+        ];
+        let mut served = Served::start(&[settings(&endpoint), patience].concat());
         let client = served.sign_in().await;
         let started = Instant::now();
         signals.iter().for_each(|signal| served.signal(signal));
-        let ended = tokio::task::spawn_blocking(move || served.exit_code()).await;
-        assert_eq!(ended.unwrap(), Some(0));
-        assert!(started.elapsed() < most, "{signals:?}: {:?}", started.elapsed());
+        let ended = tokio::task::spawn_blocking(move || (served.exit_code(), served.log())).await;
+        let (code, log) = ended.unwrap();
+        assert_eq!(code, Some(0));
+        assert!(started.elapsed() < AT_MOST, "{signals:?}: {:?}", started.elapsed());
+        let given_up = log.iter().any(|line| line.contains(GIVEN_UP));
+        assert_eq!(
+            given_up,
+            signals.len() == 1,
+            "after one signal what is left is given up, after two nothing is tried"
+        );
         drop(client);
     }
 }

@@ -268,12 +268,13 @@ async fn messages_that_are_delivered_together_are_tied_to_the_first() {
             fan_outs.extend(recorded(export).into_iter().filter(|one| one.span.name == "fan-out" && of_pair(one)));
             fan_outs.len() == 2
         });
-        if came.await {
+        // Two that were delivered one by one are no failure, but another attempt.
+        if came.await && fan_outs.iter().any(|one| !one.span.links.is_empty()) {
             found = Some((pair.each_ref().map(|(_, trace)| trace.clone()), fan_outs));
             break;
         }
     }
-    let (traces, mut fan_outs) = found.expect("both fan-outs of an attempt");
+    let (traces, mut fan_outs) = found.expect("an attempt whose two messages are delivered together");
     fan_outs.sort_by_key(|one| one.span.links.len());
     let [lead, tied] = &fan_outs[..] else { panic!("{fan_outs:?}") };
     assert_eq!(
@@ -284,6 +285,102 @@ async fn messages_that_are_delivered_together_are_tied_to_the_first() {
     assert_eq!(tied.span.links[0].trace_id, lead.span.trace_id);
     assert_eq!(tied.span.links[0].span_id, lead.span.span_id);
     assert_eq!(tied.word("confab.entries").as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn messages_that_share_a_pipeline_are_tied_to_the_first_of_it() {
+    const TOGETHER: u64 = 8;
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let mut collector = Collector::start().await;
+    let endpoint = format!("http://127.0.0.1:{}", collector.port);
+    let settings = [environment("one", &endpoint, "0"), vec![("CONFAB__STORE__URL", url.as_str())]].concat();
+    let served = Served::start(&settings);
+    let mut ada = Talker::join(&served, "Ada", "tea", &[]).await;
+    // While the first is on its way to Redis the others wait, and go together. How many do is for the machine to say, so
+    // there are several attempts.
+    for attempt in 1..=8u64 {
+        let ids = attempt * 100..attempt * 100 + TOGETHER;
+        let traces: Vec<_> = ids.clone().map(|id| format!("{id:032x}")).collect();
+        let sends: Vec<_> = ids
+            .clone()
+            .zip(&traces)
+            .map(|(id, trace)| send(id, "tea", "hi", Some(&format!("00-{trace}-00f067aa0ba902b7-01"))))
+            .collect();
+        ada.say(&sends).await;
+        for id in ids {
+            assert_eq!(ada.until(|heard| heard["id"] == id).await["type"], "sent");
+        }
+        let mut scripts = Vec::new();
+        let came = collector.came_within(PATIENCE / 4, |export| {
+            let ours = |one: &Recorded| one.span.name == "script" && traces.contains(&hex(&one.span.trace_id));
+            scripts.extend(recorded(export).into_iter().filter(ours));
+            scripts.len() == traces.len()
+        });
+        if !came.await || scripts.iter().all(|one| one.span.links.is_empty()) {
+            continue;
+        }
+        let mut tied: BTreeMap<String, usize> = BTreeMap::new();
+        for one in scripts.iter().filter(|one| !one.span.links.is_empty()) {
+            let [link] = &one.span.links[..] else { panic!("one link: {one:?}") };
+            let lead = scripts.iter().find(|lead| lead.span.span_id == link.span_id).expect("a script of this attempt");
+            assert_eq!(lead.span.trace_id, link.trace_id);
+            assert!(lead.span.links.is_empty(), "the first is tied to none: {lead:?}");
+            assert_ne!(lead.span.trace_id, one.span.trace_id);
+            assert_eq!(lead.word("confab.calls"), one.word("confab.calls"), "they are of one pipeline");
+            *tied.entry(hex(&link.span_id)).or_default() += 1;
+        }
+        for (lead, tied) in tied {
+            let lead = scripts.iter().find(|one| hex(&one.span.span_id) == lead).unwrap();
+            let calls: usize = lead.word("confab.calls").unwrap().parse().unwrap();
+            // Each has an announcement beside it, which is a call too.
+            assert!(tied < calls, "{tied} are tied to the first of {calls}");
+        }
+        return;
+    }
+    panic!("no two of {TOGETHER} messages at once ever shared a pipeline");
+}
+
+#[tokio::test]
+async fn a_command_that_fails_names_its_trace_though_it_is_not_sampled_or_nobody_began_one() {
+    const CLOUD: &str = "105445aa7843bc8bf206b12000100000";
+    const ASKED: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let redis = RedisServer::start().await;
+    let url = redis.url();
+    let served = Served::start(&[("CONFAB__STORE__URL", url.as_str()), ("CONFAB__TELEMETRY__TRACE_PROJECT", "acme")]);
+    let header = format!("{CLOUD}/1;o=0");
+    let mut ada = Talker::join(&served, "Ada", "tea", &[("x-cloud-trace-context", &header)]).await;
+    let bea = Talker::join(&served, "Bea", "tea", &[]).await;
+    let cleo = Talker::join(&served, "Cleo", "tea", &[]).await;
+    ada.say(&[send(2, "tea", "hi", None)]).await;
+    ada.until(|heard| heard["id"] == 2).await;
+    // Something foreign is where the room was, so that writes fail.
+    for key in redis.cli(&["KEYS", "*meta*"]).await.lines() {
+        redis.cli(&["SET", key, "foreign"]).await;
+    }
+    let asked = format!("00-{ASKED}-00f067aa0ba902b7-00");
+    let mut talkers = [ada, bea, cleo];
+    for (talker, id, traceparent) in
+        [(0, 3, None), (0, 4, Some(asked.as_str())), (1, 5, None), (1, 6, None), (2, 7, None)]
+    {
+        let talker = &mut talkers[talker];
+        talker.say(&[send(id, "tea", "hi", traceparent)]).await;
+        let failed = talker.until(|heard| heard["id"] == id).await;
+        assert_eq!(failed["code"], "internal", "{failed}");
+    }
+    let lines = served.lines(5, |line| line["message"] == "a command failed").await;
+    let traces: Vec<_> = lines.iter().map(|line| line["logging.googleapis.com/trace"].as_str().unwrap()).collect();
+    assert_eq!(traces.len(), 5, "{lines:?}");
+    assert_eq!(traces[0], format!("projects/acme/traces/{CLOUD}"), "of the handshake");
+    assert_eq!(traces[1], format!("projects/acme/traces/{ASKED}"), "of the command");
+    assert_eq!(lines[1]["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
+    assert_eq!(traces[2], traces[3], "the lines about one connection belong together");
+    let different: BTreeSet<_> = traces.iter().collect();
+    assert_eq!(different.len(), 4, "and are told from those about others: {traces:?}");
+    for line in lines {
+        assert_eq!(line["logging.googleapis.com/trace_sampled"], false, "{line}");
+        assert!(line["logging.googleapis.com/spanId"].as_str().is_some_and(|span| span.len() == 16), "{line}");
+    }
 }
 
 #[tokio::test]
@@ -415,6 +512,13 @@ async fn nothing_that_was_planted_gets_into_a_span_or_a_line_and_every_line_is_a
     served.signal("TERM");
     let (code, log) = tokio::task::spawn_blocking(move || (served.exit_code(), served.log())).await.unwrap();
     assert_eq!(code, Some(0));
+    // The program sends what it has before it ends: the last is the command that failed.
+    let mut failed = 0;
+    for export in collector.rest() {
+        collected.push_str(&format!("{export:?}"));
+        failed += recorded(&export).iter().filter(|one| one.word("error.type").as_deref() == Some("internal")).count();
+    }
+    assert!(failed > 0, "everything was collected to its end");
     assert!(!collected.contains(PLANTED), "a span holds what was planted: {collected}");
     let schema = schema();
     let mut severities = BTreeSet::new();

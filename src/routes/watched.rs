@@ -33,10 +33,12 @@ impl Watched {
         Self { span, asked }
     }
 
-    /// Where what follows from it stands, sampled or not.
+    /// Where what follows from it stands, sampled or not. Where nobody has said anything it is a trace of its own that
+    /// isn't sampled, so that the lines in the log about one connection can be told from those about others.
     #[must_use]
     pub fn trace(&self) -> Option<Trace> {
-        self.span.as_ref().map(Span::trace).or(self.asked)
+        let own = || Trace::new(rand::random(), rand::random(), false);
+        self.span.as_ref().map(Span::trace).or(self.asked).or_else(own)
     }
 
     /// It is answered.
@@ -107,5 +109,21 @@ mod tests {
         assert_eq!(asked_by(&[(TRACEPARENT, W3C), (TRACEPARENT, W3C)]), None);
         assert_eq!(asked_by(&[(TRACEPARENT, &"x".repeat(10_000))]), None);
         assert_eq!(asked_by(&[]), None);
+    }
+
+    #[test]
+    fn what_stands_in_no_trace_gets_one_of_its_own_that_is_not_sampled() {
+        let trace = |traceparent: Option<&str>| {
+            let mut request = Request::new(());
+            if let Some(traceparent) = traceparent {
+                request.headers_mut().insert(TRACEPARENT, traceparent.parse().unwrap());
+            }
+            Watched::begin(&request).trace().unwrap()
+        };
+        let unsampled = W3C.replace("-01", "-00");
+        assert_eq!(trace(Some(&unsampled)).to_string(), unsampled);
+        let [one, other] = [None, Some("nonsense")].map(trace);
+        assert!(!one.is_sampled() && !other.is_sampled());
+        assert_ne!(one.id(), other.id());
     }
 }

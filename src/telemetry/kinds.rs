@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use tracing::callsite::Identifier;
 use tracing::{Level, Metadata};
 
+use super::meter::EXPORT;
+
 /// Lines of a kind in [`WINDOW`].
 const LINES: u32 = 10;
 
@@ -57,11 +59,9 @@ impl Kinds {
         if *metadata.level() > Level::INFO {
             return Some(0);
         }
-        let (most, window) = if metadata.target().starts_with("opentelemetry") {
-            (EXPORTERS_LINES, EXPORTERS_WINDOW)
-        } else {
-            (LINES, WINDOW)
-        };
+        let target = metadata.target();
+        let exports = target.starts_with("opentelemetry") || target == EXPORT;
+        let (most, window) = if exports { (EXPORTERS_LINES, EXPORTERS_WINDOW) } else { (LINES, WINDOW) };
         let mut kinds = self.lock();
         let kind = kinds.entry(metadata.callsite()).or_insert_with(|| Kind {
             target: metadata.target(),

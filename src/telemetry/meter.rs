@@ -23,6 +23,9 @@ use super::SERVICE;
 use crate::domain::Millis;
 use crate::metrics::{Kind, Metric, Metrics, Reading};
 
+/// The target of the lines about exports of metrics.
+pub const EXPORT: &str = "confab::export";
+
 /// How long one export may take; the next is not begun before.
 const EXPORT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -98,7 +101,7 @@ impl Export {
                 () = stop.cancelled(), if !stopped => continue,
             };
             if let Err(status) = sent {
-                tracing::warn!(code = ?status.code(), "metrics could not be sent to the collector");
+                tracing::warn!(target: EXPORT, code = ?status.code(), "metrics could not be sent to the collector");
             }
         }
     }

@@ -17,6 +17,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 /// For anything that is awaited here: far more than it takes, so that a slow machine is no failure.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Between two looks at a log.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
 /// An instance on a port of its own. It ends with the test.
 pub struct Served {
     process: Child,
@@ -72,6 +75,25 @@ impl Served {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits for lines of a kind, which are on their way when what they tell of can be seen, and returns those there are.
+    pub async fn lines(&self, at_least: usize, is_it: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let read = || -> Vec<Value> {
+            let lines = self.log().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+            lines.filter(|line| is_it(line)).collect()
+        };
+        let waiting = async {
+            loop {
+                let lines = read();
+                if lines.len() >= at_least {
+                    return lines;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let lines = tokio::time::timeout(PATIENCE, waiting).await;
+        lines.unwrap_or_else(|_| panic!("{at_least} lines are awaited, and there are {:#?}", read()))
+    }
+
     pub fn run(&self, arguments: &[&str]) -> Output {
         self.run_with(&[], arguments)
     }
@@ -124,11 +146,29 @@ impl Client {
         reply
     }
 
-    /// Sends commands in one frame and returns the reply to the last.
-    pub async fn say_together(&mut self, commands: &[Value]) -> Value {
+    /// Sends commands in one frame.
+    pub async fn tell(&mut self, commands: &[Value]) {
         let lines: Vec<_> = commands.iter().map(Value::to_string).collect();
         self.socket.send(Message::text(lines.join("\n"))).await.unwrap();
+    }
+
+    /// Sends commands in one frame and returns the reply to the last.
+    pub async fn say_together(&mut self, commands: &[Value]) -> Value {
+        self.tell(commands).await;
         self.reply_to(commands.last().unwrap()).await
+    }
+
+    /// The next so many messages of the rooms that it is in.
+    pub async fn messages(&mut self, count: usize) -> Vec<Value> {
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            let frame = tokio::time::timeout(PATIENCE, self.socket.next()).await;
+            let frame = frame.unwrap_or_else(|_| panic!("{} of {count} messages came", messages.len()));
+            let Message::Text(text) = frame.unwrap().unwrap() else { continue };
+            let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+            messages.extend(objects.filter(|object| object["type"] == "message"));
+        }
+        messages
     }
 
     /// Sends a command and returns its reply.

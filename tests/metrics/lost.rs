@@ -1,6 +1,6 @@
 //! What is acknowledged and never delivered: every way that an entry on its way to a client that is live can end.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::scrape::{Instance, value};
 use crate::served::Client;
@@ -100,9 +100,7 @@ async fn what_a_slow_reader_is_cut_off_from_is_counted_and_its_close_is_a_line_i
     // Nothing is written behind the one that is too much: it would not be for the reader any more.
     room.write(TOGETHER).await;
     room.nothing_is_out_of_sight("overflow").await;
-    let log = room.instance.served.log();
-    let lines: Vec<Value> = log.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let closed = lines.iter().find(|line| line["code"] == 4008).unwrap_or_else(|| panic!("no close in {log:#?}"));
+    let closed = &room.instance.served.lines(1, |line| line["code"] == 4008).await[0];
     assert_eq!(closed["severity"], "WARNING", "{closed}");
     assert!(closed["dropped"].as_u64() > Some(0) && closed["waiting_bytes"].as_u64() > Some(0), "{closed}");
 }
