@@ -252,6 +252,10 @@ impl Native {
                 if code == Code::RateLimited {
                     self.hub.metrics.budgets_exceeded.inc(Budget::Commands);
                 }
+                // What the session refuses because the store is away has failed like what the store itself doesn't answer.
+                if code == Code::Unavailable && is_write(command) {
+                    count_write(&self.hub.metrics, Self::PROTOCOL, Instant::now(), None);
+                }
                 self.hub.metrics.commands.inc((command, CommandOutcome::Refused));
             }
             None if answered_later => {}
@@ -288,6 +292,10 @@ const fn name_of(kind: Kind) -> &'static str {
         Kind::Deleted => "delete",
         Kind::Reacted => "react",
     }
+}
+
+const fn is_write(command: CommandType) -> bool {
+    matches!(command, CommandType::Send | CommandType::Edit | CommandType::Delete | CommandType::React)
 }
 
 /// What a command is for, for whoever counts.

@@ -6,6 +6,7 @@ mod redis;
 #[path = "../common/served.rs"]
 mod served;
 
+mod failed;
 mod lost;
 mod moved;
 mod port;
