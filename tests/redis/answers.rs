@@ -223,3 +223,29 @@ async fn a_full_redis_refuses_what_is_new_and_serves_what_is_there() {
     assert_eq!(write(&store, "r", "after").await.position.offset, number as u64 + 1);
     hear(&mut feed, |heard| matches!(heard, Publication::Entry(_, entry) if entry.key.as_str() == "after")).await;
 }
+
+#[tokio::test]
+async fn a_full_redis_refuses_a_message_that_would_begin_a_log_or_clear_one() {
+    let server = RedisServer::start().await;
+    let (store, _feed) = connect(options(server.port())).await;
+    let mut connection = server.connection().await;
+    for name in ["ended", "unsure"] {
+        write(&store, name, "before").await;
+    }
+    let deleted = confab::domain::Draft { body: confab::domain::Body::Deleted { target: 1 }, ..message("deleted", "") };
+    store.append(&room("unsure"), deleted).await.unwrap();
+    // The next message drops what is left of them.
+    run(&mut connection, "DEL confab:{ended}:meta").await;
+    run(&mut connection, "DEL confab:{unsure}:side").await;
+    let kept = server.cli(&["KEYS", "confab:{*"]).await.lines().count();
+    run(&mut connection, "CONFIG SET maxmemory 1").await;
+    for name in ["new", "ended", "unsure"] {
+        let answer = store.append(&room(name), message("refused", "hi")).await;
+        assert!(matches!(answer, Err(AppendError::Refused(Refusal::Overloaded { .. }))), "{name}: {answer:?}");
+    }
+    assert_eq!(server.cli(&["KEYS", "confab:{*"]).await.lines().count(), kept, "a refusal changes nothing");
+    run(&mut connection, "CONFIG SET maxmemory 0").await;
+    for (name, offset) in [("new", 1), ("ended", 1), ("unsure", 3)] {
+        assert_eq!(write(&store, name, "after").await.position.offset, offset, "{name}");
+    }
+}

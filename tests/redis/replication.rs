@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use confab::store::redis::{DurabilitySetting, Options};
-use confab::store::{AppendError, Durability, Publication, Store as _, StoreError};
+use confab::store::{AppendError, Durability, Publication, Refusal, Store as _, StoreError};
 use tokio::time::Instant;
 
 use crate::redis_server::RedisServer;
@@ -189,4 +189,26 @@ async fn a_replica_is_no_place_to_start() {
     let limits = std::sync::Arc::new(fast());
     let Err(error) = confab::store::redis::Redis::connect(options, limits, None).await else { panic!("it started") };
     assert!(error.to_string().contains("replica"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_redis_answers_a_retry_when_a_replica_has_it() {
+    let (primary, replica) = pair().await;
+    let (store, _feed) = connect(patient(primary.port())).await;
+    let first = write(&store, "r", "k").await;
+    primary.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let full = store.append(&room("r"), message("new", "hi")).await;
+    assert!(matches!(full, Err(AppendError::Refused(Refusal::Overloaded { .. }))), "{full:?}");
+    let renewals = async || {
+        let stats = replica.cli(&["INFO", "commandstats"]).await;
+        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_pexpireat:calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<u64>().unwrap())
+    };
+    let before = renewals().await;
+    let retry = write(&store, "r", "k").await;
+    assert_eq!((retry.duplicate, retry.position, retry.at), (true, first.position, first.at));
+    assert_eq!(retry.durability, Durability::Replicated);
+    assert!(renewals().await > before, "nothing was written for the replica to confirm");
+    let other = store.append(&room("r"), message("k", "something else")).await;
+    assert!(matches!(other, Err(AppendError::Refused(Refusal::KeyConflict { .. }))), "{other:?}");
 }

@@ -75,7 +75,7 @@ pub struct RoomNames {
 }
 
 impl RoomNames {
-    /// Where the log stands.
+    /// Where the log stands; and what keys were used for and how fast users send, in the slice of time that is under way.
     pub fn meta(&self) -> String {
         self.named("meta")
     }
@@ -90,14 +90,9 @@ impl RoomNames {
         self.named("side")
     }
 
-    /// What keys were used for and how fast users send, in slices of time whose number is even.
-    pub fn even_keys(&self) -> String {
-        self.named("keys:0")
-    }
-
-    /// The same in slices whose number is odd.
-    pub fn odd_keys(&self) -> String {
-        self.named("keys:1")
+    /// What keys were used for and how fast users sent, in the slice before it.
+    pub fn keys(&self) -> String {
+        self.named("keys")
     }
 
     /// The members over all instances.
@@ -149,7 +144,7 @@ mod tests {
         let mut all = HashSet::new();
         for room in rooms {
             let room = names.room(&RoomId::parse(room, 128).unwrap());
-            for name in [room.meta(), room.log(), room.side(), room.even_keys(), room.odd_keys(), room.members()] {
+            for name in [room.meta(), room.log(), room.side(), room.keys(), room.members()] {
                 assert_eq!(name.matches('{').count(), 1, "{name}");
                 assert_eq!(name.matches('}').count(), 1, "{name}");
                 assert!(name.bytes().all(|b| b.is_ascii_graphic() && !b"*?[]\\".contains(&b)), "{name}");

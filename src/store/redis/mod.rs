@@ -4,9 +4,9 @@
 //! on one subscriber; what is asked now and then takes a connection out of the pool for one call. It knows the domain
 //! and Redis; nobody else does. Time within a log and of leases is Redis's.
 //!
-//! What is kept, all names in `keys`: per room one string where the log stands (`meta`), one stream of entries (`log`),
-//! one hash of withdrawn messages and read marks (`side`), two of client keys and rates that take turns (`keys`), one of
-//! members and a set of them per instance. Beside the rooms: leases, claims, and a set of rooms per instance.
+//! What is kept, all names in `keys`: per room one hash of where the log stands, client keys and rates (`meta`), one of
+//! older keys and rates (`keys`), one stream of entries (`log`), one hash of withdrawn messages and read marks (`side`), one
+//! of members and a set of them per instance. Beside the rooms: leases, claims, and a set of rooms per instance.
 
 mod cold;
 mod dial;
@@ -61,7 +61,10 @@ pub use start::StartError;
 const CHAIN_DIGITS: usize = 16;
 
 /// Bytes of a room's packed meta.
-const META_BYTES: usize = 62;
+const META_BYTES: usize = 56;
+
+/// The field of a room's meta that has them.
+const META_FIELD: &str = "m";
 
 /// One instance's connection to Redis.
 pub struct Redis {
@@ -263,10 +266,9 @@ impl Redis {
 /// The call that appends a draft.
 fn append_call(scripts: &Scripts, room: &RoomNames, draft: &Draft) -> Cmd {
     let packed = record::pack(draft);
-    let start = Chain::from_bits(rand::random());
-    let mut call = scripts.append.call(5);
-    call.arg(room.meta()).arg(room.log()).arg(room.side()).arg(room.even_keys()).arg(room.odd_keys());
-    call.arg(&start.hex()).arg(packed.digest.as_str()).arg(packed.content).arg(packed.text);
+    let mut call = scripts.append.call(4);
+    call.arg(room.meta()).arg(room.log()).arg(room.side()).arg(room.keys());
+    call.arg(packed.digest.as_str()).arg(packed.content).arg(packed.text);
     call.arg(&record::key_field(&draft.user.id, &draft.key)).arg(record::rate_field(&draft.user.id));
     if let Some(target) = packed.target {
         call.arg(packed.kind.to_string()).arg(target);
@@ -358,7 +360,7 @@ impl Store for Redis {
         pipeline.cmd("TIME");
         for room in &rooms {
             let names = self.names.room(room);
-            pipeline.cmd("GET").arg(names.meta());
+            pipeline.cmd("HGET").arg(names.meta()).arg(META_FIELD);
             pipeline.cmd("HLEN").arg(names.members());
         }
         let idle_ms = self.limits.history_idle_ms;
@@ -404,7 +406,7 @@ impl Store for Redis {
         let names = self.names.room(room);
         let mut call = self.scripts.mark.call(3);
         call.arg(names.meta()).arg(names.side()).arg(names.log()).arg(self.limits.history_idle_ms);
-        call.arg(user.as_str()).arg(offset).arg(origin);
+        call.arg(scripts::lives_ms(&self.limits)).arg(user.as_str()).arg(offset).arg(origin);
         self.done(self.reachable().and_then(|()| self.lanes.call(room, call, false)))
     }
 
@@ -412,7 +414,7 @@ impl Store for Redis {
         let names = self.names.room(room);
         let mut pipeline = Pipeline::new();
         pipeline.cmd("TIME");
-        pipeline.cmd("GET").arg(names.meta());
+        pipeline.cmd("HGET").arg(names.meta()).arg(META_FIELD);
         pipeline.cmd("HGET").arg(names.side()).arg(format!("@{}", user.as_str()));
         let idle_ms = self.limits.history_idle_ms;
         self.ask(pipeline, move |answers| {
@@ -511,7 +513,8 @@ fn appended(value: &Value, durability: Durability) -> Result<Stored, AppendError
         let answer = std::str::from_utf8(bytes(value)?).ok()?;
         let (kind, rest) = answer.split_at_checked(1)?;
         let stored = |record: &str, duplicate| {
-            let (chain, numbers) = record.split_at_checked(CHAIN_DIGITS)?;
+            let (_, position) = record.split_at_checked(record::CONTENT_DIGITS)?;
+            let (chain, numbers) = position.split_at_checked(CHAIN_DIGITS)?;
             let (offset, at) = numbers.split_once('\n')?;
             let position = Position { offset: offset.parse().ok()?, chain: Chain::parse(chain)? };
             Some(Stored { position, at: at.parse().ok()?, durability, duplicate })

@@ -25,10 +25,10 @@ end
 
 local clock = call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local meta = call('GET', KEYS[1])
+local meta = call('HGET', KEYS[1], 'm')
 local top, top_chain, withdrawn = 0, '', 0
 if meta then
-    if #meta ~= 62 then
+    if #meta ~= 56 then
         return redis.error_reply('CORRUPT ' .. KEYS[1])
     end
     local offset, chain, at, _, _, _, states = struct.unpack('>I6c16I6I6I6I6I4', meta)

@@ -26,7 +26,7 @@ pub const LONGEST_NAME: usize = 1_024;
 const KEY_FIELD: usize = 17;
 
 /// Hex digits of the hash that stands for a content.
-const CONTENT_DIGITS: usize = 16;
+pub const CONTENT_DIGITS: usize = 16;
 
 /// A draft as the script takes it.
 #[derive(Debug)]

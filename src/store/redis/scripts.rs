@@ -4,15 +4,23 @@ use redis::aio::ConnectionLike;
 use redis::{Cmd, Pipeline, RedisError, Value};
 use sha1::{Digest as _, Sha1};
 
-use crate::domain::Limits;
+use crate::domain::{Limits, Millis};
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
 /// A trim by count takes so many entries, or half of the limit.
 const TRIM_ENTRIES: u64 = 64;
 
+/// So long things live beyond the time at which they aren't needed any more.
+const LIVES_MORE_MS: Millis = 1_000;
+
 /// Or this part of its bytes too many.
 const TRIM_BYTES_SHARE: u64 = 16;
+
+/// How long what is of a room lives when it is refreshed, which is once in a window of keys: past the end of its log.
+pub const fn lives_ms(limits: &Limits) -> Millis {
+    limits.history_idle_ms.saturating_add(limits.key_window_ms).saturating_add(LIVES_MORE_MS)
+}
 
 /// A script in Redis's cache of scripts.
 #[derive(Debug)]
@@ -60,7 +68,7 @@ impl Scripts {
              local INTERVAL, BURST = {interval_us}, {}\n\
              local MOST, MOST_BYTES, TRIM_AT, TRIM_AT_BYTES, STEP = {entries}, {bytes}, {}, {}, {}\n{}",
             limits.key_window_ms,
-            idle_ms + idle_ms / 4 + 1_000,
+            lives_ms(limits),
             interval_us * limits.send_burst.max(1),
             entries + lazily,
             bytes + bytes / TRIM_BYTES_SHARE,

@@ -188,7 +188,7 @@ async fn write(
     limits: &Limits,
 ) -> Result<Option<Entry>, RedisError> {
     let Some(draft) = probe() else { return Ok(None) };
-    let keys = [room.meta(), room.log(), room.even_keys(), room.odd_keys()];
+    let keys = [room.meta(), room.log(), room.keys()];
     let mut newest = read_call(scripts, room, limits);
     newest.arg("before").arg("").arg("").arg(1).arg(limits.history_bytes).arg(0).arg(0);
     let mut pipeline = Pipeline::new();
