@@ -13,7 +13,7 @@ use futures_util::future::LocalBoxFuture;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::history::{At, Durability, Seen, What, text_of};
@@ -67,6 +67,20 @@ pub struct Behaviour {
     pub dozes: Option<Duration>,
     /// Between two heartbeats of the service.
     pub heartbeat: Duration,
+}
+
+impl Behaviour {
+    /// When the first write is due: sooner than the next one, so that whoever writes seldom begins soon.
+    pub(crate) fn first_write(&self, rng: &mut SmallRng) -> Option<Instant> {
+        let (_, most) = self.writes_ms?;
+        Some(Instant::now() + Duration::from_millis(rng.random_range(0..=most)))
+    }
+
+    /// When the next one is.
+    pub(crate) fn next_write(&self, rng: &mut SmallRng) -> Option<Instant> {
+        let (least, most) = self.writes_ms?;
+        Some(Instant::now() + Duration::from_millis(rng.random_range(least..=most)))
+    }
 }
 
 /// What a client shows at the moment.
@@ -185,6 +199,9 @@ pub struct Client {
     waiting: HashMap<u64, Asked>,
     /// Rooms to join again, and when.
     rejoins: BTreeMap<String, Instant>,
+    /// Asks it to go for good.
+    quit: Rc<Notify>,
+    gone: bool,
 }
 
 enum Asked {
@@ -204,6 +221,7 @@ enum Turn {
     Heard(Result<Value, Ended>),
     Moved(Result<Box<Greeted>, Ended>),
     Phase,
+    Quit,
     Due,
 }
 
@@ -224,6 +242,8 @@ impl Client {
             asked: 0,
             waiting: HashMap::new(),
             rejoins: BTreeMap::new(),
+            quit: Rc::default(),
+            gone: false,
         }
     }
 
@@ -231,6 +251,12 @@ impl Client {
     #[must_use]
     pub fn shown(&self) -> Rc<RefCell<Shown>> {
         Rc::clone(&self.shown)
+    }
+
+    /// Told, it leaves its rooms and goes for good, once it is connected.
+    #[must_use]
+    pub fn quit(&self) -> Rc<Notify> {
+        Rc::clone(&self.quit)
     }
 
     /// Lives until it is over.
@@ -254,7 +280,7 @@ impl Client {
     }
 
     fn is_over(&self) -> bool {
-        self.shared.is(Phase::Over)
+        self.gone || self.shared.is(Phase::Over)
     }
 
     fn record(&self, room: &str, what: What) {
@@ -342,8 +368,8 @@ impl Client {
     async fn stay(&mut self, greeted: Box<Greeted>) -> Result<(), Ended> {
         let mut link = self.take_over(greeted).await?;
         let mut moving: Option<LocalBoxFuture<'static, Result<Box<Greeted>, Ended>>> = None;
-        let mut phase = self.shared.phase.clone();
-        let mut write_at = self.first_write();
+        let (mut phase, quit) = (self.shared.phase.clone(), self.quit());
+        let mut write_at = self.behaviour.first_write(&mut self.rng);
         let mut doze_at = self.next_doze();
         loop {
             if *phase.borrow_and_update() == Phase::Over {
@@ -354,6 +380,7 @@ impl Client {
             let turn = tokio::select! {
                 biased;
                 _ = phase.changed() => Turn::Phase,
+                () = quit.notified() => Turn::Quit,
                 moved = async { match moving.as_mut() { Some(moving) => moving.await, None => std::future::pending().await } }, if moving.is_some() => Turn::Moved(moved),
                 heard = link.hear() => Turn::Heard(heard),
                 () = sleep_until(due) => Turn::Due,
@@ -361,6 +388,14 @@ impl Client {
             let now = Instant::now();
             match turn {
                 Turn::Phase => {}
+                Turn::Quit => {
+                    self.gone = true;
+                    for room in &self.behaviour.rooms {
+                        link.say(&json!({"type": "leave", "id": 0, "room": room})).await?;
+                    }
+                    link.close().await;
+                    return Ok(());
+                }
                 Turn::Moved(Ok(greeted)) => {
                     moving = None;
                     let old = std::mem::replace(&mut link, self.take_over(greeted).await?);
@@ -401,7 +436,7 @@ impl Client {
                     }
                     if write_at.is_some_and(|at| now >= at) {
                         self.begin_write();
-                        write_at = self.next_write();
+                        write_at = self.behaviour.next_write(&mut self.rng);
                     }
                     self.act(&mut link).await?;
                 }
@@ -419,17 +454,6 @@ impl Client {
             self.hear(&mut link, &object).await?;
         }
         Ok(link)
-    }
-
-    /// Sooner than the next one, so that whoever writes seldom begins soon.
-    fn first_write(&mut self) -> Option<Instant> {
-        let (_, most) = self.behaviour.writes_ms?;
-        Some(Instant::now() + Duration::from_millis(self.rng.random_range(0..=most)))
-    }
-
-    fn next_write(&mut self) -> Option<Instant> {
-        let (least, most) = self.behaviour.writes_ms?;
-        Some(Instant::now() + Duration::from_millis(self.rng.random_range(least..=most)))
     }
 
     fn next_doze(&mut self) -> Option<Instant> {

@@ -186,7 +186,7 @@ impl Socketio {
         }
         self.enter(&mut wire).await?;
         let mut phase = self.shared.phase.clone();
-        let mut write_at = self.first_write();
+        let mut write_at = self.behaviour.first_write(&mut self.rng);
         loop {
             if *phase.borrow_and_update() == Phase::Over {
                 return Ok(());
@@ -207,23 +207,12 @@ impl Socketio {
                     }
                     if write_at.is_some_and(|at| now >= at) {
                         self.begin_write();
-                        write_at = self.next_write();
+                        write_at = self.behaviour.next_write(&mut self.rng);
                     }
                     self.act(&mut wire).await?;
                 }
             }
         }
-    }
-
-    /// Sooner than the next one, so that whoever writes seldom begins soon.
-    fn first_write(&mut self) -> Option<Instant> {
-        let (_, most) = self.behaviour.writes_ms?;
-        Some(Instant::now() + Duration::from_millis(self.rng.random_range(0..=most)))
-    }
-
-    fn next_write(&mut self) -> Option<Instant> {
-        let (least, most) = self.behaviour.writes_ms?;
-        Some(Instant::now() + Duration::from_millis(self.rng.random_range(least..=most)))
     }
 
     fn due(&self) -> Option<Instant> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -120,6 +120,8 @@ struct Chatting {
     number: usize,
     shown: Rc<RefCell<Shown>>,
     life: JoinHandle<()>,
+    /// Asks it to leave its rooms first.
+    quit: Option<Rc<Notify>>,
 }
 
 impl World {
@@ -216,14 +218,14 @@ impl World {
                 heartbeat: self.heartbeat,
             };
             let (shared, seed) = (Rc::clone(&self.shared), self.options.seed);
-            let (shown, life) = if socketio.is_some() {
+            let (shown, quit, life) = if socketio.is_some() {
                 let client = Socketio::new(shared, number, seed, behaviour);
-                (client.shown(), tokio::task::spawn_local(client.live()))
+                (client.shown(), None, tokio::task::spawn_local(client.live()))
             } else {
                 let client = Client::new(shared, number, seed, behaviour);
-                (client.shown(), tokio::task::spawn_local(client.live()))
+                (client.shown(), Some(client.quit()), tokio::task::spawn_local(client.live()))
             };
-            self.clients.push(Chatting { number, shown, life });
+            self.clients.push(Chatting { number, shown, life, quit });
         }
     }
 
@@ -417,6 +419,28 @@ impl World {
         });
         instance.kill().await;
         before - self.clients.len()
+    }
+
+    /// One client of each kind goes for good, of those who are in their rooms and rather only read: the native one leaves
+    /// its rooms, the other one has no word for that.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn quit(&mut self) -> Result<(), Broken> {
+        for socketio in [false, true] {
+            let is_in = |shown: &Shown| shown.door.is_some() && shown.screens.values().all(|screen| screen.live);
+            let of_kind = |client: &Chatting| {
+                let shown = client.shown.borrow();
+                shown.socketio == socketio && is_in(&shown)
+            };
+            let last = self.clients.iter().rposition(of_kind);
+            let client = self.clients.remove(last.ok_or_else(|| Broken::Wrong("nobody can quit".to_owned()))?);
+            match client.quit {
+                Some(quit) => quit.notify_one(),
+                None => client.life.abort(),
+            }
+        }
+        Ok(())
     }
 
     /// Replaces a file that the service was told of: whoever reads it sees the old or the new one, whole.

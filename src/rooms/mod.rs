@@ -459,7 +459,7 @@ impl Rooms {
 
     fn end_absence(&self, room: &Room, state: &mut State, user: &UserId, absence: u64) {
         if state.end_absence(user, absence) {
-            // A leave that is lost with the store is found when member counts are compared.
+            // Nobody waits for it: a store that can't be told now is told later.
             drop(self.store.leave(&room.id, user));
             self.close_later(room, state);
         }

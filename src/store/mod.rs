@@ -102,7 +102,8 @@ pub trait Store: Send + Sync + 'static {
     fn enter(&self, room: &RoomId, user: &User, named_at: Millis) -> Pending<()>;
 
     /// The user is no longer in the room on this instance. Where no other instance has them, [`PresenceChange::Left`] is
-    /// published. Repeating it is harmless.
+    /// published. Repeating it is harmless. A leave that fails is carried out later, with a renewal of the lease, unless the
+    /// user has entered again by then.
     fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()>;
 
     /// All members of a room over all instances, by id; only the count where there are more than `most`.

@@ -11,6 +11,7 @@ mod answers;
 mod foreign;
 mod instances;
 mod limits;
+mod presence;
 mod replication;
 mod start;
 mod tls;

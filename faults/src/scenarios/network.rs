@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{ANSWER_MS, Proof, Scenario};
 use crate::history::What;
@@ -17,6 +17,9 @@ const KILLS: usize = 100;
 
 /// How long Redis is away at least, but for quick runs.
 const DOWN: Duration = Duration::from_secs(60);
+
+/// How long it may take until somebody is told of it, on a machine that has more to do.
+const TOLD_WITHIN: Duration = Duration::from_secs(10);
 
 /// How often all subscribers' connections fall silent.
 const SILENCES: usize = 4;
@@ -46,7 +49,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "redis-down",
-        about: "Redis can't be reached, then is there again",
+        about: "Redis can't be reached, then is there again; who left meanwhile has left",
         plan: Plan::default,
         course: down,
         proof: &[
@@ -153,8 +156,13 @@ fn down(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
             back.set_door(Door::Shut);
             back.cut(Which::All);
         }
+        let down = Instant::now();
+        let is_told = |world: &World| world.count(|what| matches!(what, What::Degraded { on: true })) > 0;
+        world.wait_for(TOLD_WITHIN, "clients are told that Redis is away", is_told).await?;
+        // By command and, after the grace, without a word: neither is heard by Redis.
+        world.quit()?;
         let least = if world.is_quick() { Duration::ZERO } else { DOWN };
-        sleep(least.max(world.remaining())).await;
+        sleep_until((down + least).max(Instant::now() + world.remaining())).await;
         world.backs().for_each(Proxy::heal);
         world.heal();
         world.accepting();

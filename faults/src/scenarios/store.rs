@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "failover",
-        about: "the primary is killed, its replica promoted: what a replica had is kept",
+        about: "the primary is killed, its replica promoted: what a replica had is kept, and who left meanwhile has left",
         plan: Plan::default,
         course: failover,
         proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
@@ -148,13 +148,24 @@ fn replica_lost(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     .boxed_local()
 }
 
-/// Kills the primary, promotes its replica and gives that a replica of its own. Only then can a write be acknowledged
-/// as `replicated`; as `stored`, as soon as there is a primary.
+/// Kills the primary, promotes its replica and gives that a replica of its own.
 async fn fail_over(world: &mut World, replicated: bool) -> Result<(), Broken> {
+    lose_primary(world).await?;
+    promote(world, replicated).await
+}
+
+/// Kills the primary. A while passes.
+async fn lose_primary(world: &mut World) -> Result<(), Broken> {
     world.fault("primary killed");
-    let dir = world.dir().to_owned();
     world.pair()?.primary.kill().await;
     sleep(NOTICE).await;
+    Ok(())
+}
+
+/// Promotes the replica and gives it a replica of its own. Only then can a write be acknowledged as `replicated`; as
+/// `stored`, as soon as there is a primary.
+async fn promote(world: &mut World, replicated: bool) -> Result<(), Broken> {
+    let dir = world.dir().to_owned();
     // Nothing that was acknowledged as replicated is part of it, but what was only pushed may be.
     world.forfeit(Forfeit::Stored).await;
     let pair = world.pair()?;
@@ -176,6 +187,12 @@ async fn fail_over(world: &mut World, replicated: bool) -> Result<(), Broken> {
 
 fn failover(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
+        world.pause(1_500, 2_500).await;
+        lose_primary(world).await?;
+        // Whom the new primary lists until it is told that they left.
+        world.quit()?;
+        promote(world, true).await?;
+        world.pause(1_500, 2_500).await;
         while world.goes_on() {
             world.pause(1_500, 2_500).await;
             fail_over(world, true).await?;

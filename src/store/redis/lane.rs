@@ -6,18 +6,18 @@
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool_redis::Connection;
 use redis::{Cmd, Pipeline, RedisError, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::dial::SharedDialer;
 use super::durability::Acknowledging;
 use super::fault::{AWAY_RETRY_MS, Fault, QUEUE_RETRY_MS};
+use super::queue::{Entrance, Exit, Full, queue};
 use super::scripts::Scripts;
 use super::seldom::Seldom;
 use super::stages::{Stages, Waiting};
@@ -81,9 +81,10 @@ pub type Answering = oneshot::Receiver<Result<Answer, CallError>>;
 
 struct Call {
     command: Cmd,
-    bytes: usize,
     /// Not worth sending later than this: nobody waits for it any more.
     due: Instant,
+    /// Whether it is measured as an append.
+    appends: bool,
     /// Whether it has to reach a replica.
     replicate: bool,
     answer: Option<oneshot::Sender<Result<Answer, CallError>>>,
@@ -100,17 +101,10 @@ impl Call {
 }
 
 /// The way into all lanes. Dropping it ends them, whatever is under way.
-#[derive(Debug)]
 pub struct Lanes {
-    lanes: Vec<Entrance>,
+    lanes: Vec<Entrance<Call>>,
     patience: Duration,
     _tasks: JoinSet<()>,
-}
-
-#[derive(Debug)]
-struct Entrance {
-    queue: mpsc::Sender<Call>,
-    bytes: Arc<AtomicUsize>,
 }
 
 /// What a lane shares with the others.
@@ -128,65 +122,56 @@ impl Lanes {
     pub fn start(shared: &Shared) -> Self {
         let mut tasks = JoinSet::new();
         let lanes = (0..LANES).map(|_| {
-            let (queue, calls) = mpsc::channel(QUEUE_CALLS);
-            let bytes = Arc::new(AtomicUsize::new(0));
-            let lane = Lane { shared: shared.clone(), calls, bytes: Arc::clone(&bytes) };
-            tasks.spawn(lane.run());
-            Entrance { queue, bytes }
+            let (entrance, calls) = queue(QUEUE_CALLS, QUEUE_BYTES);
+            tasks.spawn(Lane { shared: shared.clone(), calls }.run());
+            entrance
         });
         let lanes = lanes.collect();
         Self { lanes, patience: shared.dialer.options().response_timeout, _tasks: tasks }
     }
 
-    /// Puts a call into its place among those about the same thing. `replicate` where an acknowledgement depends on it.
-    pub fn call(&self, about: &impl Hash, command: Cmd, replicate: bool) -> Result<Answering, StoreError> {
+    /// Puts a call into its place among those about the same thing.
+    pub fn call(&self, about: &impl Hash, command: Cmd) -> Result<Answering, StoreError> {
         let (answer, answering) = oneshot::channel();
-        self.put(about, command, replicate, Some(answer), None)?;
+        self.put(about, Call { answer: Some(answer), ..self.unanswered(command) })?;
         Ok(answering)
     }
 
-    /// The same for a call that belongs to a sampled trace, or may.
-    pub fn call_traced(
-        &self,
-        about: &impl Hash,
-        command: Cmd,
-        replicate: bool,
-        trace: Option<Trace>,
-    ) -> Result<Answering, StoreError> {
+    /// The same for what has to reach a replica, where replicas are waited for.
+    pub fn call_replicated(&self, about: &impl Hash, command: Cmd) -> Result<Answering, StoreError> {
         let (answer, answering) = oneshot::channel();
-        self.put(about, command, replicate, Some(answer), trace.map(Waiting::now))?;
+        self.put(about, Call { replicate: true, answer: Some(answer), ..self.unanswered(command) })?;
+        Ok(answering)
+    }
+
+    /// The same for an append, which may belong to a sampled trace.
+    pub fn append(&self, about: &impl Hash, command: Cmd, trace: Option<Trace>) -> Result<Answering, StoreError> {
+        let (answer, answering) = oneshot::channel();
+        let (answer, traced) = (Some(answer), trace.map(Waiting::now));
+        self.put(about, Call { appends: true, replicate: true, answer, traced, ..self.unanswered(command) })?;
         Ok(answering)
     }
 
     /// The same for what nobody waits for.
     pub fn tell(&self, about: &impl Hash, command: Cmd) -> Result<(), StoreError> {
-        self.put(about, command, false, None, None)
+        self.put(about, self.unanswered(command))
     }
 
-    /// Calls and bytes that wait or are under way, for whoever measures.
+    /// Calls that wait in the queues, and their bytes, for whoever measures: not those that are being sent.
     pub fn depth(&self) -> (usize, usize) {
-        let calls = self.lanes.iter().map(|lane| QUEUE_CALLS - lane.queue.capacity()).sum();
-        (calls, self.lanes.iter().map(|lane| lane.bytes.load(Ordering::Relaxed)).sum())
+        let depths = self.lanes.iter().map(Entrance::depth);
+        depths.fold((0, 0), |all, lane| (all.0 + lane.0, all.1 + lane.1))
     }
 
-    fn put(
-        &self,
-        about: &impl Hash,
-        command: Cmd,
-        replicate: bool,
-        answer: Option<oneshot::Sender<Result<Answer, CallError>>>,
-        traced: Option<Waiting>,
-    ) -> Result<(), StoreError> {
-        const FULL: StoreError = StoreError::Overloaded { retry_ms: QUEUE_RETRY_MS };
-        let lane = &self.lanes[lane_of(about)];
-        let bytes = size_of_command(&command);
-        if lane.bytes.load(Ordering::Relaxed) + bytes > QUEUE_BYTES {
-            return Err(FULL);
-        }
-        let call = Call { command, bytes, due: Instant::now() + self.patience, replicate, answer, traced };
-        lane.queue.try_send(call).map_err(|_| FULL)?;
-        lane.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Ok(())
+    fn unanswered(&self, command: Cmd) -> Call {
+        let due = Instant::now() + self.patience;
+        Call { command, due, appends: false, replicate: false, answer: None, traced: None }
+    }
+
+    fn put(&self, about: &impl Hash, call: Call) -> Result<(), StoreError> {
+        let bytes = size_of_command(&call.command);
+        let put = self.lanes[lane_of(about)].put(call, bytes);
+        put.map_err(|Full| StoreError::Overloaded { retry_ms: QUEUE_RETRY_MS })
     }
 }
 
@@ -207,8 +192,7 @@ fn lane_of(about: &impl Hash) -> usize {
 
 struct Lane {
     shared: Shared,
-    calls: mpsc::Receiver<Call>,
-    bytes: Arc<AtomicUsize>,
+    calls: Exit<Call>,
 }
 
 /// Whether a lane keeps its connection.
@@ -259,18 +243,13 @@ impl Lane {
             // Nothing of this was sent.
             let refused = CallError::NotDone(StoreError::Unavailable { retry_ms: AWAY_RETRY_MS });
             for mut call in batch.drain(..) {
-                self.refuse(&mut call, refused);
+                call.answer(Err(refused));
             }
-            while let Ok(mut call) = self.calls.try_recv() {
-                self.refuse(&mut call, refused);
+            while let Some((mut call, _)) = self.calls.try_take() {
+                call.answer(Err(refused));
             }
             sleep(Duration::from_millis(rand::random_range(1..=RECONNECT_MS))).await;
         }
-    }
-
-    fn refuse(&self, call: &mut Call, why: CallError) {
-        self.bytes.fetch_sub(call.bytes, Ordering::Relaxed);
-        call.answer(Err(why));
     }
 
     async fn dial(&self) -> Result<Connection, super::dial::DialError> {
@@ -281,12 +260,11 @@ impl Lane {
 
     /// Waits for calls, and takes as many as fit into a pipeline. False at the end of the instance.
     async fn gather(&mut self, batch: &mut Vec<Call>) -> bool {
-        let Some(first) = self.calls.recv().await else { return false };
-        let mut bytes = first.bytes;
+        let Some((first, mut bytes)) = self.calls.take().await else { return false };
         batch.push(first);
         while batch.len() < BATCH_CALLS && bytes < BATCH_BYTES {
-            let Ok(call) = self.calls.try_recv() else { break };
-            bytes += call.bytes;
+            let Some((call, more)) = self.calls.try_take() else { break };
+            bytes += more;
             batch.push(call);
         }
         true
@@ -296,7 +274,6 @@ impl Lane {
     async fn send(&self, connection: &mut Connection, batch: &mut Vec<Call>) -> Line {
         let now = Instant::now();
         let late = CallError::NotDone(StoreError::Unavailable { retry_ms: AWAY_RETRY_MS });
-        self.bytes.fetch_sub(batch.iter().map(|call| call.bytes).sum(), Ordering::Relaxed);
         batch.retain_mut(|call| {
             let young = call.due > now;
             if !young {
@@ -355,7 +332,7 @@ impl Lane {
         let answered: Result<Vec<Result<Value, RedisError>>, RedisError> =
             pipeline.query_async(&mut **connection).await;
         let stage = if waits { AppendStage::Replica } else { AppendStage::Script };
-        let appends = calls.iter().filter(|call| call.replicate).count();
+        let appends = calls.iter().filter(|call| call.appends).count();
         self.metrics().append_duration.record_many(stage, micros(sent.elapsed()), appends as u64);
         let mut answers = match answered {
             Ok(answers) => answers,
@@ -410,7 +387,7 @@ impl Lane {
     fn count_sent(&self, calls: &[Call], now: Instant) {
         self.metrics().append_batch.record((), calls.len() as u64);
         let patience = self.shared.dialer.options().response_timeout;
-        for call in calls.iter().filter(|call| call.replicate) {
+        for call in calls.iter().filter(|call| call.appends) {
             let waited = patience.saturating_sub(call.due.saturating_duration_since(now));
             self.metrics().append_duration.record_time(AppendStage::Lane, waited);
         }

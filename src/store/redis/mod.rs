@@ -19,6 +19,7 @@ mod outlet;
 mod presence;
 mod present;
 mod pulse;
+mod queue;
 mod record;
 mod scripts;
 mod seldom;
@@ -312,7 +313,7 @@ impl Store for Redis {
             let _ = self.lanes.tell(room, publish);
         }
         let call = append_call(&self.scripts, &names, &draft);
-        let answering = match self.lanes.call_traced(room, call, true, draft.trace) {
+        let answering = match self.lanes.append(room, call, draft.trace) {
             Ok(answering) => answering,
             Err(StoreError::Overloaded { retry_ms }) => {
                 return std::future::ready(Err(Refusal::Overloaded { retry_ms }.into())).boxed();
@@ -407,7 +408,7 @@ impl Store for Redis {
         let mut call = self.scripts.mark.call(3);
         call.arg(names.meta()).arg(names.side()).arg(names.log()).arg(self.limits.history_idle_ms);
         call.arg(scripts::lives_ms(&self.limits)).arg(user.as_str()).arg(offset).arg(origin);
-        self.done(self.reachable().and_then(|()| self.lanes.call(room, call, false)))
+        self.done(self.reachable().and_then(|()| self.lanes.call(room, call)))
     }
 
     fn read_mark(&self, room: &RoomId, user: &UserId) -> Pending<u64> {
@@ -436,8 +437,7 @@ impl Store for Redis {
     }
 
     fn leave(&self, room: &RoomId, user: &UserId) -> Pending<()> {
-        let away = self.reachable();
-        self.done(self.presence.leave(room, user, away))
+        self.presence.leave(room, user, self.reachable())
     }
 
     fn members(&self, room: &RoomId, most: usize) -> Pending<Members> {
@@ -475,7 +475,7 @@ impl Store for Redis {
     fn keep(&self, id: RecordId, record: Vec<u8>, for_ms: Millis) -> Pending<()> {
         let mut set = redis::cmd("SET");
         set.arg(self.names.record(id)).arg(record).arg("PX").arg(for_ms.max(1));
-        self.done(self.reachable().and_then(|()| self.lanes.call(&id, set, false)))
+        self.done(self.reachable().and_then(|()| self.lanes.call(&id, set)))
     }
 
     fn kept(&self, id: RecordId) -> Pending<Option<Vec<u8>>> {

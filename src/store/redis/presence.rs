@@ -3,20 +3,24 @@
 //! Entering and leaving go through the lanes, because they have a place in a room's order. An instance is known by an id
 //! of its own, a new one for every lease that was lost, so that members under the old one can be swept meanwhile.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::{Cmd, Value};
+use futures_util::FutureExt as _;
+use redis::{Cmd, Pipeline, Value};
+use tokio::task::JoinHandle;
 
 use super::cold::{Cold, one};
 use super::durability::Acknowledging;
+use super::fault::Fault;
 use super::keys::{Names, RoomNames};
 use super::lane::{Answering, Lanes};
 use super::outlet::Outlet;
-use super::present::Present;
+use super::present::{Leave, Present};
 use super::record::LONGEST_NAME;
-use super::{bytes, integer};
+use super::{answer, bytes, integer};
 use crate::domain::{Millis, RoomId, User, UserId};
-use crate::store::{FIRST_LEASE_MS, StoreError};
+use crate::store::{FIRST_LEASE_MS, Pending, StoreError};
 
 /// Members that one step of a sweep takes out of a room.
 const SWEEP_CHUNK: usize = 200;
@@ -26,6 +30,14 @@ const CLAIM_MS: Millis = 30_000;
 
 /// Rooms that a sweep reads at a time.
 const SWEEP_ROOMS: usize = 500;
+
+/// What a renewal found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lease {
+    Held,
+    /// The instance has another name now, which is to be renewed.
+    Ended,
+}
 
 /// This instance among the others.
 pub struct Presence {
@@ -42,101 +54,166 @@ impl Presence {
     /// A user is there.
     pub fn enter(&self, room: &RoomId, user: &User, named_at: Millis) -> Result<Answering, StoreError> {
         // Held until everything is in its place.
-        let mut present = self.lock();
+        self.enter_in(&mut self.lock(), room, user, named_at)
+    }
+
+    fn enter_in(
+        &self,
+        present: &mut Present,
+        room: &RoomId,
+        user: &User,
+        named_at: Millis,
+    ) -> Result<Answering, StoreError> {
         if !present.is_leased() {
             let first = self.renewal(present.instance(), FIRST_LEASE_MS, "first");
             self.lanes.tell(room, first)?;
         }
-        if present.enter(room, user)
-            && let Err(error) = self.list(present.instance(), room)
-        {
-            present.leave(room, &user.id);
-            return Err(error);
-        }
-        self.lanes.call(room, self.entering(present.instance(), room, user, named_at), false)
+        // Every time: the last one may have been lost.
+        self.list(present.instance(), room)?;
+        let entering = self.lanes.call(room, self.entering(present.instance(), room, user, named_at))?;
+        present.enter(room, user);
+        Ok(entering)
     }
 
-    /// A user is no longer there. While Redis is away, that is only noted.
-    pub fn leave(&self, room: &RoomId, user: &UserId, away: Result<(), StoreError>) -> Result<Answering, StoreError> {
-        let names = self.names.room(room);
-        let mut present = self.lock();
-        let was_last = present.leave(room, user);
-        away?;
+    /// A user is no longer there. What Redis isn't told now, or doesn't confirm, is said again with a renewal.
+    pub fn leave(self: &Arc<Self>, room: &RoomId, user: &UserId, away: Result<(), StoreError>) -> Pending<()> {
+        let said = {
+            let mut present = self.lock();
+            let leave = present.leave(room, user);
+            away.and_then(|()| self.say(&present, leave))
+        };
+        match said {
+            Ok(said) => async move { said.await.unwrap_or(Err(Fault::Connection.told())) }.boxed(),
+            Err(error) => std::future::ready(Err(error)).boxed(),
+        }
+    }
+
+    /// Says a leave, and settles it once it is answered: a task, because nobody else may wait for that.
+    fn say(
+        self: &Arc<Self>,
+        present: &Present,
+        leave: Leave,
+    ) -> Result<JoinHandle<Result<(), StoreError>>, StoreError> {
+        let names = self.names.room(&leave.room);
         let mut call = self.cold.scripts.leave.call(2);
         call.arg(names.members()).arg(names.members_on(present.instance()));
-        call.arg(names.channel()).arg(present.instance()).arg(user.as_str()).arg(1);
-        let left = self.lanes.call(room, call, false);
-        if was_last {
-            let mut unlist = redis::cmd("SREM");
-            unlist.arg(self.names.rooms_of(present.instance())).arg(room.as_str());
-            // One room too many in the list costs a sweep one step.
-            let _ = self.lanes.tell(room, unlist);
-        }
-        left
+        call.arg(names.channel()).arg(present.instance()).arg(leave.user.as_str()).arg(1);
+        let answering = self.lanes.call_replicated(&leave.room, call)?;
+        let patience = self.cold.dialer.options().response_timeout;
+        let presence = Arc::downgrade(self);
+        Ok(tokio::spawn(async move {
+            answer(answering, patience).await?;
+            if let Some(presence) = presence.upgrade() {
+                presence.settle(&leave);
+            }
+            Ok(())
+        }))
     }
 
-    /// Renews the lease; in one pipeline, whatever the number of rooms.
+    fn settle(&self, leave: &Leave) {
+        let mut present = self.lock();
+        if present.settle(leave) {
+            let mut unlist = redis::cmd("SREM");
+            unlist.arg(self.names.rooms_of(present.instance())).arg(leave.room.as_str());
+            // One room too many in the list costs a sweep one step.
+            let _ = self.lanes.tell(&leave.room, unlist);
+        }
+    }
+
+    /// Renews the lease; in one pipeline, whatever the number of rooms. With it goes what Redis may not know.
     pub async fn renew(self: Arc<Self>, for_ms: Millis) -> Result<(), StoreError> {
-        let (instance, leased) = {
-            let present = self.lock();
-            (present.instance().to_owned(), present.is_leased())
-        };
-        let mut pipeline = one(self.renewal(&instance, for_ms, if leased { "" } else { "new" }));
-        let waits = self.acknowledging.waits();
-        if waits {
-            // An instance that only reads would never notice a failover otherwise.
-            let timeout = self.cold.dialer.options().wait_timeout.as_millis() as u64;
-            pipeline.cmd("WAIT").arg(1).arg(timeout);
+        if self.renew_name(for_ms).await? == Lease::Held {
+            return Ok(());
+        }
+        // The other name.
+        let renewed = self.renew_name(for_ms).await;
+        // Member counts don't agree now: whoever checks enters its members again.
+        self.outlet.interrupt();
+        renewed.map(drop)
+    }
+
+    async fn renew_name(self: &Arc<Self>, for_ms: Millis) -> Result<Lease, StoreError> {
+        let options = self.cold.dialer.options();
+        let renewal = self.lock().renewal();
+        let mut pipeline = one(self.renewal(&renewal.instance, for_ms, if renewal.leased { "" } else { "new" }));
+        self.list_all(&mut pipeline, &renewal.instance, renewal.rooms());
+        // A call waits and is under way for so long at most. Until then nothing may be swept, or what comes later stays.
+        let under_way_ms = options.response_timeout.as_millis() as Millis * 2;
+        for ended in &renewal.ended {
+            pipeline.add_command(self.renewal(&ended.instance, for_ms.max(under_way_ms), "first"));
+            self.list_all(&mut pipeline, &ended.instance, ended.rooms.iter());
         }
         if let Some(key) = &self.guest_key {
             // After a flush, whoever holds it sets it again.
             pipeline.cmd("SET").arg(self.names.guest_key()).arg(key).arg("NX");
         }
-        let answers = self.cold.ask(pipeline).await?;
-        match answers.get(1).filter(|_| waits) {
-            Some(Value::Int(0)) if self.acknowledging.unconfirmed() => {
-                self.cold.dialer.redial("replicas don't confirm", true);
-            }
-            Some(Value::Int(1..)) => self.acknowledging.confirmed(),
-            _ => {}
+        let waits = self.acknowledging.waits();
+        if waits {
+            // An instance that only reads would never notice a failover otherwise.
+            pipeline.cmd("WAIT").arg(1).arg(options.wait_timeout.as_millis() as u64);
         }
+        let answers = self.cold.ask(pipeline).await?;
+        let confirmed = match answers.last().filter(|_| waits) {
+            None => true,
+            Some(Value::Int(1..)) => {
+                self.acknowledging.confirmed();
+                true
+            }
+            Some(_) => {
+                if self.acknowledging.unconfirmed() {
+                    self.cold.dialer.redial("replicas don't confirm", true);
+                }
+                false
+            }
+        };
         let Some(Value::Array(answer)) = answers.first() else { return Err(StoreError::Corrupt) };
         let (Some(held), Some(era)) = (answer.first().and_then(integer), answer.get(1).and_then(bytes)) else {
             return Err(StoreError::Corrupt);
         };
-        let flushed = self.lock().is_another_era(era);
-        if held == 1 {
-            let taken_out = {
-                let mut present = self.lock();
-                present.lease();
-                present.take_taken_out()
-            };
-            // Whoever has only the count of a large room would never miss them.
-            for (room, users) in taken_out {
-                users.iter().for_each(|user| drop(self.enter(&room, user, 0)));
-            }
-            return Ok(());
+        let mut present = self.lock();
+        let flushed = present.is_another_era(era);
+        if present.instance() != renewal.instance {
+            // Given up meanwhile.
+            return Ok(Lease::Ended);
         }
-        let instance = {
-            let mut present = self.lock();
+        if held != 1 {
             present.lose_lease(flushed);
-            present.lease();
-            present.instance().to_owned()
-        };
-        self.cold.ask(one(self.renewal(&instance, for_ms, "new"))).await?;
-        if flushed {
-            tracing::warn!("Redis was emptied: the members of this instance are written again");
-            self.enter_again();
-        } else {
-            tracing::warn!("this instance's lease ended, and others announced that its members left; they enter again");
+            tracing::warn!(
+                emptied = flushed,
+                "this instance's lease ended, and its members with it: those who are here enter again"
+            );
+            return Ok(Lease::Ended);
         }
-        // Member counts don't agree now: whoever checks enters its members again.
-        self.outlet.interrupt();
-        Ok(())
+        present.lease();
+        if confirmed {
+            present.renewed(&renewal);
+        }
+        self.say_again(&mut present, renewal.leased, for_ms);
+        Ok(Lease::Held)
     }
 
-    fn enter_again(&self) {
-        let present = self.lock();
+    /// Says what Redis doesn't know. What is lost again is said with the next renewal, or found by checks.
+    fn say_again(self: &Arc<Self>, present: &mut Present, leased: bool, for_ms: Millis) {
+        if present.take_to_write() {
+            self.enter_again(present);
+        }
+        // Until the next one, checks have those of listed rooms enter again.
+        let taken_out = if leased { present.take_taken_out() } else { HashMap::new() };
+        for (room, users) in taken_out {
+            // Whoever has only the count of a large room would never miss them.
+            users.iter().for_each(|user| drop(self.enter_in(present, &room, user, 0)));
+        }
+        for leave in present.owed() {
+            // One that was carried out before writes nothing now, and since Redis 7.2 a WAIT behind what wrote nothing
+            // says nothing of earlier connections: so something else is written, a lease that ends later than it did.
+            let written = self.lanes.tell(&leave.room, self.renewal(present.instance(), for_ms + 1, ""));
+            if let Err(error) = written.and_then(|()| self.say(present, leave)) {
+                return tracing::debug!(%error, "not all leaves could be said again");
+            }
+        }
+    }
+
+    fn enter_again(&self, present: &Present) {
         for (room, users) in present.all() {
             let entered = self.list(present.instance(), room).and_then(|()| {
                 users
@@ -160,6 +237,15 @@ impl Presence {
         let mut list = redis::cmd("SADD");
         list.arg(self.names.rooms_of(instance)).arg(room.as_str());
         self.lanes.tell(room, list)
+    }
+
+    fn list_all<'a>(&self, to: &mut Pipeline, instance: &str, rooms: impl ExactSizeIterator<Item = &'a RoomId>) {
+        if rooms.len() > 0 {
+            let list = to.cmd("SADD").arg(self.names.rooms_of(instance));
+            rooms.for_each(|room| {
+                list.arg(room.as_str());
+            });
+        }
     }
 
     fn entering(&self, instance: &str, room: &RoomId, user: &User, named_at: Millis) -> Cmd {
