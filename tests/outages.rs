@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use confab::domain::{Body, Draft, Key, Limits, Millis, Position, RoomId, Text, User, UserId, UserName};
+use confab::metrics::Metrics;
 use confab::protocol::{Code, Refused};
 use confab::rooms::{
     Answer, Dialect, JoinRequest, Mailbox, Note, RoomSettings, Rooms, Seated, Taken, WAIT_MS, WAITING_BYTES,
@@ -41,6 +42,7 @@ struct World {
     faulty: Arc<Faulty>,
     rooms: Arc<Rooms>,
     other: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
 }
 
 impl World {
@@ -66,6 +68,7 @@ impl World {
         let (store, feed) = memory.attach("faulty");
         let (faulty, feed) = Faulty::new(store, feed, seed, spoil);
         let (other, _) = memory.attach("other");
+        let metrics = Arc::<Metrics>::default();
         let settings = RoomSettings {
             limits,
             grace_ms: 10_000,
@@ -78,10 +81,10 @@ impl World {
             check_interval_ms: CHECK_MS,
             linger_ms: 5_000,
             tail_entries: 16,
-            metrics: Arc::default(),
+            metrics: Arc::clone(&metrics),
         };
         let rooms = Rooms::new(Arc::clone(&faulty) as Arc<dyn Store>, settings);
-        (Self { faulty, rooms, other }, feed)
+        (Self { faulty, rooms, other, metrics }, feed)
     }
 
     fn deliver(&self, feed: Feed) {
@@ -312,6 +315,24 @@ async fn lost_late_and_repeated_publications_of_many_rooms_are_healed() {
             client.assert_complete(40);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_overtakes_what_is_on_its_way_takes_nothing_for_missing() {
+    const EVERY_MS: u64 = 10;
+    let world = World::new(1, Spoil { late_ms: 50, ..Spoil::default() });
+    let tea = room("tea");
+    let mut client = world.connect(1);
+    world.join(&client, &tea).await.unwrap();
+    // Whenever positions are checked something is on its way.
+    let entries = 2 * CHECK_MS / EVERY_MS + 100;
+    for number in 0..entries {
+        world.write_elsewhere(&tea, &format!("key-{number}")).await;
+        sleep(Duration::from_millis(EVERY_MS)).await;
+    }
+    client.read_until("everything arrives", |client| client.last() == entries).await;
+    client.assert_complete(entries);
+    assert_eq!(world.metrics.gap_entries.get(()), 0, "nothing was missing");
 }
 
 #[tokio::test(start_paused = true)]

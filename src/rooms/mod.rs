@@ -28,7 +28,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, try_join};
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until};
 
 use crate::clock::{micros_between, unix_ms};
 use crate::domain::{Draft, Entry, Limits, Millis, RoomId, Since, User, UserId};
@@ -58,6 +58,9 @@ const DOUBT_INTERVAL_MS: Millis = 1_000;
 
 /// A failed reading is tried again after this time.
 const HEAL_AGAIN_MS: Millis = 1_000;
+
+/// What was stored when positions were checked has this long to come by publications, before it counts as missed.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// Rooms in one check of positions.
 const CHECK_CHUNK: usize = 1_000;
@@ -228,7 +231,7 @@ impl Rooms {
                 () = self.agenda.earlier() => false,
                 () = self.gate.nudged() => false,
                 _ = check.tick() => {
-                    self.check_all();
+                    self.check_all(ON_ITS_WAY);
                     false
                 }
                 _ = lease.tick() => {
@@ -561,7 +564,8 @@ impl Rooms {
                     room
                 }
                 Publication::Interrupted => {
-                    self.check_all();
+                    // Something is known to be missing, and what is behind it comes fast.
+                    self.check_all(Duration::ZERO);
                     continue;
                 }
                 Publication::Reachable(reachable) => {
@@ -793,8 +797,9 @@ impl Rooms {
         }
     }
 
-    /// Compares every open room with the store: nobody is silently behind for longer than the interval.
-    fn check_all(self: &Arc<Self>) {
+    /// Compares every open room with the store: nobody is silently behind for longer than the interval. What is behind then
+    /// is looked at again after `patience`, and read where it still is.
+    fn check_all(self: &Arc<Self>, patience: Duration) {
         let open: Vec<_> = lock(&self.rooms)
             .values()
             .filter_map(|room| {
@@ -808,22 +813,30 @@ impl Rooms {
         }
         let rooms = Arc::clone(self);
         tokio::spawn(async move {
+            let mut behind = Vec::new();
             for chunk in open.chunks(CHECK_CHUNK) {
                 let ids = chunk.iter().map(|(room, ..)| room.id.clone()).collect();
-                let Ok(checks) = rooms.store.check(ids).await else { return };
+                let Ok(checks) = rooms.store.check(ids).await else { break };
                 for ((room, position, roster_version), check) in chunk.iter().zip(checks) {
                     let Checked { position: stored, members } = check;
                     let mut state = room.lock();
-                    // An answer that is older than what was delivered meanwhile proves nothing.
-                    if stored != *position
-                        && (state.tail.position() == *position || stored.offset > state.tail.position().offset)
-                    {
-                        rooms.heal_soon(room, &mut state, GapSign::Check);
+                    if state.is_behind(stored, *position) {
+                        behind.push((room, stored, *position));
                     }
                     let differs = state.roster_version == *roster_version && state.roster.count() != members;
                     if differs || state.expelled {
                         rooms.read_members(room, &mut state);
                     }
+                }
+            }
+            if behind.is_empty() {
+                return;
+            }
+            sleep(patience).await;
+            for (room, stored, position) in behind {
+                let mut state = room.lock();
+                if state.is_behind(stored, position) {
+                    rooms.heal_soon(room, &mut state, GapSign::Check);
                 }
             }
         });

@@ -262,6 +262,13 @@ impl State {
         }
     }
 
+    /// Whether the store has another position than this room, which had one when it was asked. An answer that is older than
+    /// what was delivered meanwhile proves nothing.
+    pub fn is_behind(&self, stored: Position, then: Position) -> bool {
+        let now = self.tail.position();
+        stored != then && (now == then || stored.offset > now.offset)
+    }
+
     /// A user is about to be in the room. Returns whether the store has to be told.
     pub fn hold(&mut self, user: &User) -> bool {
         let local = self.locals.entry(user.id.clone()).or_insert_with(|| Local {
