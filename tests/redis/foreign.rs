@@ -4,7 +4,10 @@ use confab::domain::{Body, Draft, Text};
 use confab::store::redis::Redis;
 use confab::store::{After, AppendError, Publication, Reset, Store as _, StoreError};
 
+use serde_json::json;
+
 use crate::redis_server::RedisServer;
+use crate::served::Served;
 use crate::world::*;
 
 async fn assert_refused(store: &Redis, name: &str) {
@@ -40,6 +43,38 @@ async fn a_room_with_foreign_keys_is_refused_and_the_others_live_on() {
     write(&store, "good", "k").await;
     hear(&mut feed, |heard| matches!(heard, Publication::Entry(..))).await;
     assert!(store.health().reachable);
+}
+
+#[tokio::test]
+async fn an_error_in_the_log_names_the_keys_of_what_cannot_be_read() {
+    let server = RedisServer::start().await;
+    let keys = |key: &str| format!("confab:{{not%20ours%20%F0%9F%8D%B5}}:{key}");
+    // A program each: the line comes only now and then. By the script's own word, by Redis's, and by what was read.
+    for (says, question, command, garbage) in [
+        ("meta", "send", "SET", vec!["hello"]),
+        ("log", "send", "SET", vec!["hello"]),
+        ("log", "history", "XADD", vec!["9-0", "e", "not an entry"]),
+    ] {
+        let served = Served::start(&[("CONFAB__STORE__URL", &server.url())]);
+        let mut client = served.sign_in().await;
+        client.ask(json!({"type": "join", "id": 1, "room": "not ours 🍵"})).await;
+        client.ask(json!({"type": "send", "id": 2, "room": "not ours 🍵", "key": "k", "text": "hi"})).await;
+        if command == "SET" {
+            server.cli(&["DEL", &keys(says)]).await;
+        }
+        server.cli(&[&[command, &keys(says)][..], &garbage].concat()).await;
+        let ask = json!({"type": question, "id": 3, "room": "not ours 🍵", "key": "k2", "text": "hi"});
+        assert_eq!(client.say(ask).await["code"], "internal", "{says}");
+        until("an error names the keys", async || {
+            let lines = served.log();
+            let mut errors = lines.iter().filter(|line| line.contains("\"ERROR\""));
+            errors.any(|line| line.contains(&keys(says)))
+        })
+        .await;
+        let names_a_room = |line: &&String| line.contains("ours%20%F0") || line.contains("not ours");
+        assert!(served.log().iter().filter(names_a_room).all(|line| line.contains("\"ERROR\"")), "{:#?}", served.log());
+        server.cli(&["FLUSHALL"]).await;
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 mod common;
 #[path = "../common/redis.rs"]
 mod redis_server;
+#[path = "../common/served.rs"]
+mod served;
 
 mod answers;
 mod foreign;

@@ -6,6 +6,7 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 
 use super::dial::SharedDialer;
 use super::fault::{AWAY_RETRY_MS, Fault};
+use super::foreign;
 use super::scripts::Scripts;
 use crate::store::StoreError;
 
@@ -19,6 +20,23 @@ pub struct Cold {
 impl Cold {
     /// Asks, and reads all answers or the first error.
     pub async fn ask(&self, mut pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+        self.answers(&mut pipeline).await
+    }
+
+    /// Asks, and has the answers read by somebody who can't where they aren't what we write.
+    pub async fn read<T>(
+        &self,
+        mut pipeline: Pipeline,
+        read: impl FnOnce(Vec<Value>) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let answers = self.answers(&mut pipeline).await?;
+        read(answers).ok_or_else(|| {
+            foreign::unreadable(pipeline.cmd_iter());
+            StoreError::Corrupt
+        })
+    }
+
+    async fn answers(&self, pipeline: &mut Pipeline) -> Result<Vec<Value>, StoreError> {
         let mut connection = self.dialer.checkout().await.map_err(|error| {
             tracing::debug!(%error, "no connection to Redis");
             StoreError::Unavailable { retry_ms: AWAY_RETRY_MS }
@@ -26,10 +44,12 @@ impl Cold {
         pipeline.ignore_errors();
         for attempt in 0..2 {
             let asked: Result<Vec<Result<Value, RedisError>>, _> = pipeline.query_async(&mut *connection).await;
-            let asked = asked.and_then(|answers| answers.into_iter().collect());
-            let error = match asked {
-                Ok(answers) => return Ok(answers),
-                Err(error) => error,
+            let (at, error) = match asked {
+                Ok(answers) => match first_error(answers) {
+                    Ok(answers) => return Ok(answers),
+                    Err(first) => first,
+                },
+                Err(error) => (0, error),
             };
             let fault = Fault::of(&error);
             match fault {
@@ -40,11 +60,7 @@ impl Cold {
                 Fault::WrongNode | Fault::Secrets => {
                     self.dialer.redial(error.code().unwrap_or("refused"), false);
                 }
-                Fault::Foreign => {
-                    tracing::error!(code = error.code(), "what is under a key can't be read");
-                    // It may name the room.
-                    tracing::debug!(%error, "Redis says why");
-                }
+                Fault::Foreign => foreign::refused(pipeline.cmd_iter().nth(at), &error),
                 Fault::Connection | Fault::Busy | Fault::Full | Fault::NoScript => {
                     tracing::debug!(%error, "Redis did not answer a call");
                 }
@@ -60,6 +76,11 @@ impl Cold {
         }
         Err(Fault::NoScript.told())
     }
+}
+
+/// All answers, or the first error and which answer it is.
+fn first_error(answers: Vec<Result<Value, RedisError>>) -> Result<Vec<Value>, (usize, RedisError)> {
+    answers.into_iter().enumerate().map(|(at, answer)| answer.map_err(|error| (at, error))).collect()
 }
 
 /// A pipeline of one command.

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::dial::SharedDialer;
 use super::durability::Acknowledging;
 use super::fault::{AWAY_RETRY_MS, Fault, QUEUE_RETRY_MS};
+use super::foreign;
 use super::queue::{Entrance, Exit, Full, queue};
 use super::scripts::Scripts;
 use super::seldom::Seldom;
@@ -368,6 +369,10 @@ impl Lane {
                         number += 1;
                         continue;
                     }
+                    Fault::Foreign => {
+                        foreign::refused(Some(command), &error);
+                        Err(CallError::NotDone(Fault::Foreign.told()))
+                    }
                     fault => {
                         self.judge(fault, &error, state);
                         Err(CallError::NotDone(fault.told()))
@@ -438,11 +443,8 @@ impl Lane {
             }
             Fault::Busy if BUSY.is_due() => tracing::warn!(%error, "Redis can't serve now"),
             Fault::Full if FULL.is_due() => tracing::error!("Redis is full: messages are refused"),
-            Fault::Foreign if FOREIGN.is_due() => {
-                tracing::error!(code = error.code(), "what is under a room's keys can't be read");
-                // It may name the room.
-                tracing::debug!(%error, "Redis says why");
-            }
+            // About no call of a room.
+            Fault::Foreign if FOREIGN.is_due() => tracing::error!(%error, "Redis refuses what it is asked"),
             Fault::Busy | Fault::Full | Fault::Foreign | Fault::NoScript => {}
         }
     }

@@ -12,6 +12,7 @@ mod cold;
 mod dial;
 mod durability;
 mod fault;
+mod foreign;
 mod keys;
 mod lane;
 mod options;
@@ -249,14 +250,7 @@ impl Redis {
             return std::future::ready(Err(away)).boxed();
         }
         let cold = self.cold.clone();
-        async move {
-            let answers = cold.ask(pipeline).await?;
-            read(answers).ok_or_else(|| {
-                tracing::error!("what is under a room's keys can't be read");
-                StoreError::Corrupt
-            })
-        }
-        .boxed()
+        async move { cold.read(pipeline, read).await }.boxed()
     }
 
     fn read_call(&self, room: &RoomNames) -> Cmd {
@@ -323,7 +317,11 @@ impl Store for Redis {
         let patience = self.dialer.options().response_timeout;
         async move {
             match answer(answering, patience).await {
-                Ok(lane::Answer { value, durability }) => appended(&value, durability),
+                Ok(lane::Answer { value, durability }) => appended(&value, durability).inspect_err(|error| {
+                    if *error == AppendError::Unknown(StoreError::Corrupt) {
+                        foreign::complain(&names.log(), None);
+                    }
+                }),
                 Err(CallError::NotDone(StoreError::Overloaded { retry_ms })) => {
                     Err(Refusal::Overloaded { retry_ms }.into())
                 }
