@@ -188,3 +188,32 @@ async fn what_eviction_takes_is_never_missed_silently() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_expiry_that_somebody_else_sets_changes_no_time() {
+    let server = RedisServer::start().await;
+    let (store, _feed) = connect(options(server.port())).await;
+    let mut last = write(&store, "r", "before").await;
+    for (number, expiry) in [
+        &["EXPIRE", "confab:{r}:meta", "60"][..],
+        &["PERSIST", "confab:{r}:meta"],
+        &["EXPIRE", "confab:{r}:meta", "999999999"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        server.cli(expiry).await;
+        let began = redis_ms(&server).await;
+        let stored = write(&store, "r", &format!("k{number}")).await;
+        assert!((began..=redis_ms(&server).await).contains(&stored.at), "{expiry:?}: {} behind {began}", stored.at);
+        assert_eq!(stored.position.offset, last.position.offset + 1, "{expiry:?}");
+        assert!(write(&store, "r", &format!("k{number}")).await.duplicate, "{expiry:?}");
+        last = stored;
+    }
+}
+
+async fn redis_ms(server: &RedisServer) -> u64 {
+    let time = server.cli(&["TIME"]).await;
+    let mut parts = time.lines().map(|part| part.trim().parse::<u64>().unwrap());
+    parts.next().unwrap() * 1_000 + parts.next().unwrap() / 1_000
+}

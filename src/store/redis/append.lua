@@ -9,13 +9,16 @@
 -- ms; INTERVAL of sends and a full BURST, in µs; MOST entries and bytes, and at how many more a trim begins (TRIM_AT);
 -- STEP, see the trim.
 --
--- meta is a hash. Its field 'm' is where the log stands, packed: offset, chain, at, first, total, gone, withdrawn, slice.
+-- meta is a hash. Its field 'm' is where the log stands, packed: offset, chain, at, first, total, gone, withdrawn, slice, ends.
 -- `first` is the oldest offset that may be there, `total` the bytes of all entries that ever were, `gone` of those before
--- `first`, `withdrawn` the number of messages that were.
+-- `first`, `withdrawn` the number of messages that were, `ends` when meta itself will expire.
 --
 -- The other fields of meta are records of keys (content, chain, offset, time) and rates (when the bucket is full again, Unix
 -- µs) of a slice of time that began at `slice` and is as long as the window. With the first entry behind it they become
 -- `keys`, all at once, and what that was goes: so no record needs a key and an expiry of its own.
+--
+-- Redis's clock is how long meta still lives, taken from `ends`: one number, where TIME makes a table of two strings. Only within
+-- the slice, so that an expiry that somebody else has set makes no other time than that.
 --
 -- side holds, by offset of the message, 'd' and the newest edit of a deleted one (0 for none), the newest edit of an
 -- edited one; 'w' where there is any of these; and read marks by '@' and the user's id.
@@ -25,34 +28,32 @@
 --
 -- Everything is looked at before anything is written, and the first write is one that Redis refuses when it is full: behind
 -- any other it would refuse none. Each call of a command costs, and Redis's Lua hashes each byte of each string that it makes
--- and writes a number slowly: hence no call and no string that could be spared, and '%d' or the digits that came from Redis
--- in place of a number where there is one in each message. Others are written without an exponent up to 1e14, which
--- offsets and times stay below.
+-- and writes a number slowly: hence no call and no string that could be spared, and '%d' in place of a number where there is
+-- one in each message. Others are written without an exponent up to 1e14, which offsets and times stay below.
 
 local call, format, pack, unpack, match, sub =
     redis.call, string.format, struct.pack, struct.unpack, string.match, string.sub
 local META, LOG, SIDE, PREVIOUS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local digest, content, draft, field, rate, kind, target =
     ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local FORMAT = '>I6c16I6I6I6I6I4I6'
+local FORMAT = '>I6c16I6I6I6I6I4I6I6'
 
 -- What an entry counts for beside its bytes.
 local OVERHEAD = 136
 
-local clock = call('TIME')
-local micros = clock[2]
-local stamp = clock[1] .. (#micros == 6 and micros or format('%06d', micros))
-local now_us, at_text = stamp + 0, sub(stamp, 1, -4)
-local now = (now_us - now_us % 1000) / 1000
-
 local found = call('HMGET', META, 'm', field, rate)
 local meta, record, full = found[1], found[2], found[3]
-local offset, chain, at, first, total, gone, withdrawn, slice
+local offset, chain, at, first, total, gone, withdrawn, slice, ends, now
 if meta then
-    if #meta ~= 56 then
+    if #meta ~= 62 then
         return redis.error_reply('CORRUPT ' .. META)
     end
-    offset, chain, at, first, total, gone, withdrawn, slice = unpack(FORMAT, meta)
+    offset, chain, at, first, total, gone, withdrawn, slice, ends = unpack(FORMAT, meta)
+    now = ends - call('PTTL', META)
+end
+if not meta or now < slice or now >= slice + WINDOW then
+    local clock = call('TIME')
+    now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 end
 local fresh = not meta or now - at >= IDLE
 
@@ -64,13 +65,14 @@ if not fresh then
             return 'C' .. record
         end
         -- A write, because a WAIT behind a script that wrote nothing would prove nothing; and one that a full Redis takes.
-        call('PEXPIRE', META, LIVE)
+        call('PEXPIREAT', META, format('%d', ends))
         return 'D' .. record
     end
 end
 
 -- 2. The rate. More than a million a second is none.
 if INTERVAL > 0 then
+    local now_us = now * 1000
     full = not fresh and (full or call('HGET', PREVIOUS, rate))
     full = full and unpack('>I7', full) or 0
     if full < now_us or full > now_us + BURST then
@@ -104,8 +106,8 @@ if fresh then
     -- Refused when Redis is full, as an UNLINK is not.
     call('HSET', META, 'm', '')
     call('UNLINK', META, LOG, SIDE, PREVIOUS)
-    -- Nobody starts a log with the same entry in the same microsecond again.
-    chain = sub(redis.sha1hex(META .. stamp .. digest), 1, 16)
+    -- Nobody starts a log with the same entry in the same millisecond again.
+    chain = sub(redis.sha1hex(META .. now .. digest), 1, 16)
     offset, at, first, total, gone, withdrawn, slice = 0, 0, 1, 0, 0, 0, 0
 elseif withdrawn > 0 and call('HEXISTS', SIDE, 'w') == 0 then
     -- What was withdrawn isn't known any more (evicted): nothing of it may be served.
@@ -113,14 +115,12 @@ elseif withdrawn > 0 and call('HEXISTS', SIDE, 'w') == 0 then
     call('UNLINK', LOG)
     first, gone, withdrawn = offset + 1, total, 0
 end
-if now >= at then
+if now > at then
     at = now
-else
-    at_text = format('%d', at)
 end
 offset = offset + 1
 local id = format('%d', offset)
-local head = id .. '\n' .. at_text
+local head = id .. '\n' .. format('%d', at)
 local next_chain = sub(redis.sha1hex(chain .. '\n' .. head .. '\n' .. digest), 1, 16)
 local entry = head .. '\n' .. chain .. '\n' .. next_chain .. '\n' .. draft
 if offset % STEP > 0 then
@@ -191,17 +191,17 @@ if turn then
     else
         call('UNLINK', PREVIOUS, META)
     end
-    slice = now
+    slice, ends = now, now + LIVE
 end
 record = content .. next_chain .. head
-meta = pack(FORMAT, offset, next_chain, at, first, total, gone, withdrawn, slice)
+meta = pack(FORMAT, offset, next_chain, at, first, total, gone, withdrawn, slice, ends)
 if INTERVAL > 0 then
     call('HSET', META, 'm', meta, field, record, rate, pack('>I7', full))
 else
     call('HSET', META, 'm', meta, field, record)
 end
 if turn then
-    call('PEXPIRE', META, LIVE)
+    call('PEXPIREAT', META, format('%d', ends))
     call('PEXPIRE', LOG, LIVE)
     call('PEXPIRE', SIDE, LIVE)
 end

@@ -6,7 +6,7 @@
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local meta = redis.call('HGET', KEYS[1], 'm')
-if meta and #meta ~= 56 then
+if meta and #meta ~= 62 then
     return redis.error_reply('CORRUPT ' .. KEYS[1])
 end
 if meta and now - select(3, struct.unpack('>I6c16I6', meta)) >= tonumber(ARGV[1]) then

@@ -63,7 +63,7 @@ pub use start::StartError;
 const CHAIN_DIGITS: usize = 16;
 
 /// Bytes of a room's packed meta.
-const META_BYTES: usize = 56;
+const META_BYTES: usize = 62;
 
 /// The field of a room's meta that has them.
 const META_FIELD: &str = "m";

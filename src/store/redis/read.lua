@@ -28,7 +28,7 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local meta = call('HGET', KEYS[1], 'm')
 local top, top_chain, withdrawn = 0, '', 0
 if meta then
-    if #meta ~= 56 then
+    if #meta ~= 62 then
         return redis.error_reply('CORRUPT ' .. KEYS[1])
     end
     local offset, chain, at, _, _, _, states = struct.unpack('>I6c16I6I6I6I6I4', meta)
