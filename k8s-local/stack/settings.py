@@ -3,6 +3,7 @@
 Must not know: what runs where. May use: nothing.
 """
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -129,7 +130,17 @@ def make_state(folder):
 
 
 def remove_state(folder):
-    """Removes it with everything in it; a Problem where something stays."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        raise Problem(f"{folder} can't be removed: somebody else's file is in it, or it is in use")
+    """Removes it with everything in it; a Problem where something stays. The mark that it is the stack's own goes last, so
+    that whatever ends this in the middle leaves a folder of which the next one knows whose it is."""
+    if not folder.exists():
+        return
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != OWN:
+            with contextlib.suppress(OSError):
+                entry.unlink()
+    if left := sorted(entry.name for entry in folder.iterdir() if entry.name != OWN):
+        raise Problem(f"{folder}: {', '.join(left)} can't be removed: another user's, or in use; mend that, then run it again")
+    (folder / OWN).unlink(missing_ok=True)
+    folder.rmdir()

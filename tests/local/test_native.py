@@ -203,6 +203,67 @@ def test_a_folder_with_something_else_in_it_is_left_alone(local, tmp_path):
     assert (theirs / "letter").read_text() == "dear"
 
 
+def test_a_removal_that_ends_anywhere_in_the_middle_can_be_run_again(local, monkeypatch):
+    from stack.settings import OWN, is_foreign, make_state, remove_state
+
+    def interrupted_at(call):
+        """Ends the removal at one of its steps; whether there were so many."""
+        steps = 0
+
+        def step(real):
+            def counted(*arguments, **more):
+                nonlocal steps
+                steps += 1
+                if steps == call:
+                    raise KeyboardInterrupt
+                return real(*arguments, **more)
+
+            return counted
+
+        make_state(local.state)
+        (local.state / "logs").mkdir(exist_ok=True)
+        for name in ("a", "logs/b", "z"):
+            (local.state / name).touch()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "unlink", step(os.unlink))
+            patched.setattr(os, "rmdir", step(os.rmdir))
+            try:
+                remove_state(local.state)
+            except KeyboardInterrupt:
+                return True
+        return False
+
+    # Three files, the folder of one, the mark and the folder itself.
+    for call in range(1, 7):
+        assert interrupted_at(call), call
+        assert not is_foreign(local.state), call
+    assert not interrupted_at(7) and not local.state.exists()
+    assert interrupted_at(5) and (local.state / OWN).exists()
+    done = local.run("down")
+    assert done.code == 0 and "nothing is left" in done.output and not local.state.exists(), done.output
+
+
+def test_what_cannot_be_removed_is_named_and_the_next_down_tries_again(local, monkeypatch):
+    from stack.problem import Problem
+    from stack.settings import make_state, remove_state
+
+    make_state(local.state)
+    (local.state / "theirs").touch()
+    real = os.unlink
+
+    def refuse(path, **more):
+        if os.fspath(path).endswith("theirs"):
+            raise PermissionError(path)
+        real(path, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuse)
+        with pytest.raises(Problem, match="theirs can't be removed"):
+            remove_state(local.state)
+    done = local.run("down")
+    assert done.code == 0 and not local.state.exists(), done.output
+
+
 def test_nothing_up_is_told(local):
     for command in ("status", "smoke", "logs", "open"):
         done = local.run(command)
