@@ -397,7 +397,7 @@ async fn a_probe_fails_where_a_promise_is_not_kept_and_says_at_which_step() {
             object["reason"] = json!("lost");
         }
     });
-    fails(&forgetful.await, "resume", "can't be continued: \"lost\"").await;
+    fails(&forgetful.await, "resume", "can't be continued: lost").await;
     let altered = altering(&served, |object| {
         if object["type"] == "message" {
             object["text"] = json!("something else");
@@ -534,6 +534,58 @@ async fn a_tail_goes_on_after_a_cut_without_a_hole() {
     assert!(verified.status.success(), "{}", text(&verified.stderr));
     let answer: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!((&answer["verified"], &answer["entries"]), (&json!(true), &json!(302)));
+}
+
+#[tokio::test]
+async fn a_tail_of_a_quiet_room_keeps_its_connection() {
+    let served = Served::start(&[("CONFAB__HEARTBEAT_MS", "4000")]);
+    // More than the two heartbeats in which something has to be heard, and these far from each other.
+    let front = Watched::before(&served, "ping", 3, Fate::Held(None)).await;
+    let tail = Tail::start(&front.url, &[]);
+    timeout(2 * PATIENCE, front.watch.held.notified()).await.expect("three heartbeats come");
+    front.watch.go.notify_one();
+    let mut writer = Writer::in_room(&served).await;
+    writer.say("after the silence").await;
+    let mut tail = tail;
+    assert_eq!(tail.texts(1..=1).await, ["after the silence"]);
+    let Tail { process, lines } = tail;
+    drop(lines);
+    writer.say("nobody reads this").await;
+    let (mut process, mut said) = (process, String::new());
+    let mut errors = process.stderr.take().unwrap();
+    timeout(PATIENCE, errors.read_to_string(&mut said)).await.expect("it ends").unwrap();
+    assert_eq!((process.wait().await.unwrap().code(), said.as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn what_opens_no_websocket_is_told_with_what_to_look_at() {
+    let served = Served::start(&[]);
+    for command in [&["tail", ROOM][..], &["export", ROOM], &["verify", "--room", ROOM]] {
+        let page = format!("ws://127.0.0.1:{}/", served.port);
+        let refused = confab(&[command, &["--url", &page]].concat()).await;
+        assert_eq!(refused.status.code(), Some(69));
+        let said = text(&refused.stderr);
+        assert!(
+            said.contains("answers 200 OK and opens no WebSocket: is the path that of the service, /ws?"),
+            "{said}"
+        );
+    }
+    let url = format!("ws://127.0.0.1:{}/ws", served.port);
+    let refused = confab(&["export", "", "--url", &url]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("join is refused: bad_room: "), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn a_room_without_entries_is_no_fault_and_is_told() {
+    let served = Served::start(&[]);
+    let verified = served.run(&["verify", "--room", "mistyped"]);
+    assert_eq!(verified.status.code(), Some(0));
+    assert_eq!((&line(&verified)["room"], &line(&verified)["entries"]), (&json!("mistyped"), &json!(0)));
+    assert!(text(&verified.stderr).contains("mistyped has no entries"), "{}", text(&verified.stderr));
+    let exported = served.run(&["export", "mistyped"]);
+    assert_eq!((exported.status.code(), text(&exported.stdout)), (Some(0), ""));
+    assert!(text(&exported.stderr).contains("mistyped has no entries"), "{}", text(&exported.stderr));
 }
 
 #[tokio::test]

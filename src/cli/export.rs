@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::service::Guest;
+use super::service::{Guest, tell};
 use super::{Failed, NO};
 use crate::log::{Verified, Verifier};
 
@@ -44,7 +44,12 @@ pub(super) async fn read(
         verifier.take(line.as_bytes()).map_err(broken)?;
         lines.push(line);
     }
-    Ok((lines, verifier.verified().clone()))
+    let mut verified = verifier.verified().clone();
+    if lines.is_empty() {
+        tell(&format!("{room} has no entries: nobody has written there, or not for so long that its log has ended"));
+        verified.room = Some(room.to_owned());
+    }
+    Ok((lines, verified))
 }
 
 async fn entries(room: &str, guest: &Guest, command: &str, own: SocketAddr) -> Result<Vec<Value>, Failed> {

@@ -283,7 +283,10 @@ impl Member {
     async fn join(&mut self) -> Result<(), Failed> {
         let joined = self.ask(self.reader.join(&self.place.room, 1)).await?;
         if joined["recovered"] == false {
-            return Err(Failed::new(NO, format!("its position can't be continued: {}", joined["reason"])));
+            return Err(Failed::new(
+                NO,
+                format!("its position can't be continued: {}", joined["reason"].as_str().unwrap_or("no reason given")),
+            ));
         }
         for entry in joined["entries"].as_array().into_iter().flatten() {
             self.read(entry)?;
@@ -360,7 +363,10 @@ impl Member {
     /// Takes a push.
     fn pass(&mut self, push: &Value) -> Result<(), Failed> {
         match push["type"].as_str() {
-            Some("reset") => Err(Failed::new(NO, format!("the log was reset: {}", push["reason"]))),
+            Some("reset") => Err(Failed::new(
+                NO,
+                format!("the log was reset: {}", push["reason"].as_str().unwrap_or("no reason given")),
+            )),
             Some("goaway") => {
                 self.asked_to_move = true;
                 Ok(())

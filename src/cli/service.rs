@@ -12,10 +12,11 @@ use clap::Args;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::StatusCode;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async_tls};
 
 use super::{Failed, NO, UNAVAILABLE, USAGE};
@@ -89,6 +90,8 @@ pub(super) struct Service {
     last_id: u64,
     /// The rest of the last frame.
     waiting: VecDeque<Value>,
+    /// When the last frame came, of whatever kind.
+    heard_at: Instant,
 }
 
 impl Service {
@@ -103,12 +106,12 @@ impl Service {
             let stream = TcpStream::connect(&address).await.map_err(|error| error.to_string())?;
             stream.set_nodelay(true).map_err(|error| error.to_string())?;
             // For wss the certificate has to be one that this system trusts.
-            let (socket, _) = client_async_tls(request, stream).await.map_err(|error| error.to_string())?;
+            let (socket, _) = client_async_tls(request, stream).await.map_err(not_opened)?;
             Ok::<_, String>(socket)
         });
         let away = |problem: String| Failed::new(UNAVAILABLE, format!("{url} can't be reached: {problem}"));
         let socket = connected.await.map_err(|_| away("no answer".to_owned()))?.map_err(away)?;
-        Ok(Self { socket, last_id: 0, waiting: VecDeque::new() })
+        Ok(Self { socket, last_id: 0, waiting: VecDeque::new(), heard_at: Instant::now() })
     }
 
     /// Signs in: as a new guest, or as the one whom a token names.
@@ -139,7 +142,10 @@ impl Service {
             }
             sleep(wait_after(&command, &reply)?).await;
         }
-        Err(Failed::new(UNAVAILABLE, format!("{} was refused {ATTEMPTS} times", command["type"])))
+        Err(Failed::new(
+            UNAVAILABLE,
+            format!("{} was refused {ATTEMPTS} times", command["type"].as_str().unwrap_or("?")),
+        ))
     }
 
     /// Sends a command under a new id, which it returns.
@@ -159,6 +165,11 @@ impl Service {
         }
     }
 
+    /// When the service was last heard, be it by a `ping`.
+    pub(super) const fn heard_at(&self) -> Instant {
+        self.heard_at
+    }
+
     /// The next reply or push. `ping` is answered here.
     pub(super) async fn next(&mut self) -> Result<Value, Failed> {
         loop {
@@ -169,7 +180,9 @@ impl Service {
                     return Ok(object);
                 }
             }
-            let frame = match self.socket.next().await {
+            let frame = self.socket.next().await;
+            self.heard_at = Instant::now();
+            let frame = match frame {
                 Some(Ok(Message::Text(frame))) => frame,
                 Some(Ok(Message::Close(reason))) => return Err(closed(reason)),
                 Some(Ok(_)) => continue,
@@ -213,8 +226,18 @@ pub(super) fn tell(what: &str) {
 
 /// A refusal as the end of a command.
 pub(super) fn refused(command: &Value, refusal: &Value) -> Failed {
-    let (code, message) = (&refusal["code"], &refusal["message"]);
-    Failed::new(NO, format!("{} is refused: {code} {message}", command["type"]))
+    let text = |object: &Value, field: &str| object[field].as_str().unwrap_or("?").to_owned();
+    let (code, message) = (text(refusal, "code"), text(refusal, "message"));
+    Failed::new(NO, format!("{} is refused: {code}: {message}", text(command, "type")))
+}
+
+/// Why an address opens no WebSocket.
+fn not_opened(error: tungstenite::Error) -> String {
+    let tungstenite::Error::Http(answer) = error else { return error.to_string() };
+    match answer.status() {
+        status @ StatusCode::SERVICE_UNAVAILABLE => format!("it answers {status}: it has no room, or is draining"),
+        status => format!("it answers {status} and opens no WebSocket: is the path that of the service, /ws?"),
+    }
 }
 
 /// The end of a connection: worth another try as docs/protocol.md says.

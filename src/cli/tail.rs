@@ -110,18 +110,20 @@ impl Tail {
         let mut join_again_at = None;
         let mut leave_at = None;
         loop {
-            let silent_at = Instant::now() + welcome.silence;
+            let silent_at = service.heard_at() + welcome.silence;
             let wake_at = [Some(silent_at), join_again_at, leave_at].into_iter().flatten().min().unwrap_or(silent_at);
             let Ok(heard) = timeout_at(wake_at, service.next()).await else {
                 if leave_at.is_some_and(|at| at <= wake_at) {
                     return Ok(Ended::Asked);
                 }
-                if join_again_at.is_none() {
+                // It may have been heard meanwhile, by no more than a heartbeat.
+                if service.heard_at() + welcome.silence <= wake_at {
                     return Ok(Ended::Cut("nothing was heard for two heartbeats".to_owned()));
                 }
-                join_again_at = None;
-                join = reader.join(&self.room, self.last);
-                join_id = service.say(&mut join).await?;
+                if join_again_at.take_if(|at| *at <= wake_at).is_some() {
+                    join = reader.join(&self.room, self.last);
+                    join_id = service.say(&mut join).await?;
+                }
                 continue;
             };
             let heard = heard?;
