@@ -173,16 +173,17 @@ async fn connect(address: SocketAddr) -> Option<TcpStream> {
 /// Copies between client and instance until one of them ends it, or it is cut. A cut closes both without a close frame,
 /// as the platform's does.
 async fn tunnel(ours: OnUpgrade, theirs: OnUpgrade, seat: Arc<Seat>, deadline: Instant) {
-    let copied = async {
+    // A task of its own, so that what ends it isn't asked at every message.
+    let mut copying = tokio::spawn(async move {
         let (mut ours, behind_ours) = stream(ours.await.ok()?)?;
         let (mut theirs, behind_theirs) = stream(theirs.await.ok()?)?;
         theirs.write_all(&behind_ours).await.ok()?;
         ours.write_all(&behind_theirs).await.ok()?;
         copy_bidirectional(&mut ours, &mut theirs).await.ok()
-    };
+    });
     tokio::select! {
-        _ = copied => {}
-        () = ended(&seat, deadline) => {}
+        _ = &mut copying => {}
+        () = ended(&seat, deadline) => copying.abort(),
     }
 }
 

@@ -97,7 +97,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "allowed are whole numbers from 1".to_owned())
 }
 
-#[tokio::main]
+/// One thread: it does little but move bytes, and handing sockets from thread to thread costs more than moving them.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let done = match CommandLine::parse().role {
         Role::Front(args) => run_front(args).await,
