@@ -1,5 +1,6 @@
 # Builds the service as one static program and puts it, alone, on a base with certificates and nothing to log in to.
-ARG BUILD_IMAGE=docker.io/library/rust:1-slim-bookworm
+# The base has no versions but digests; who wants the same bytes each time gives RUNTIME_IMAGE one.
+ARG BUILD_IMAGE=docker.io/library/rust:1.95.0-slim-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/static-debian12:nonroot
 
 FROM ${BUILD_IMAGE} AS build

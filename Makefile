@@ -55,7 +55,8 @@ screenshots: ## Take pictures of the page in its states
 
 .PHONY: image
 image: ## Build the container image with whatever engine the machine has
-	docker build --tag confab:local --build-arg REVISION="$$(git rev-parse HEAD)" .
+	docker build --tag confab:local --build-arg REVISION="$$(git rev-parse HEAD)" \
+		--build-arg VERSION="$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)" .
 
 .PHONY: local-up
 local-up: ## The cloud on this machine: instances, Redis with a replica, the front; LOCAL_RUNTIME picks on what

@@ -100,13 +100,15 @@ def up(settings, _):
                     runtime.down()
             raise
     print(f"local: ready after {time.monotonic() - begun:.1f} s")
-    show(status)
+    show(settings, status)
+    print("  make local-open, local-smoke, local-chaos; make local-down takes it down")
 
 
-def show(status):
+def show(settings, status):
     print(f"  page   {status['url']}")
     if status["redis_port"]:
-        print(f"  redis  127.0.0.1:{status['redis_port']} (TLS; its password and CA are in the folder of LOCAL_STATE, .local)")
+        secrets = settings.state / "secrets"
+        print(f"  redis  127.0.0.1:{status['redis_port']} (TLS; {secrets}/redis-ca/ca.pem, {secrets}/redis-auth/password)")
     if status.get("grafana"):
         print(f"  grafana  {status['grafana']}")
 
@@ -126,11 +128,12 @@ def status(settings, _):
     print(f"local: {runtime.name}, {'ready' if status['ready'] else 'not ready'}")
     for what in status["broken"]:
         print(f"  {what}: make local-up mends it")
-    show(status)
+    show(settings, status)
     for one in status["front"]["instances"]:
-        print(f"  {one['name']}  {one['state']}  requests {one['requests']}  process {one['pid']}  revision {one['revision']}")
+        process = f"  process {one['pid']}" if one["pid"] else ""
+        print(f"  {one['name']}  {one['state']}  requests {one['requests']}{process}  revision {one['revision']}")
     redis = status["redis"]
-    print(f"  redis  primary {redis['primary']}, {'replicated' if redis['replicates'] else 'not replicated'}")
+    print(f"  {redis['primary']}  primary, {'replicated' if redis['replicates'] else 'not replicated'}")
     return 0 if status["ready"] else 1
 
 

@@ -11,6 +11,7 @@ from .control import is_ready
 from .marker import Marker
 from .problem import Problem
 from .processes import check_port
+from .redis_client import IN_CONTAINER, about_replication, is_linked
 from .secret_files import SecretFiles
 from .settings import HERE, make_state, remove_state
 
@@ -71,7 +72,7 @@ class Compose:
         wanted = {name: getattr(self.settings, name) for name in names}
         return wanted | {"instances": max(self.settings.instances, 1), "layers": list(self.settings.layers)}
 
-    def compose(self, *arguments, started=None, quiet=False):
+    def compose(self, *arguments, started=None, text=None, quiet=False):
         """Runs compose on the stack as it was started, or is to be."""
         program, missing = self.program()
         if program is None:
@@ -85,6 +86,7 @@ class Compose:
             [*program, "-p", PROJECT, *(part for file in files for part in ("-f", str(HERE / file))), *arguments],
             env=os.environ | told,
             cwd=HERE,
+            input=text,
             text=True,
             capture_output=quiet,
             check=False,
@@ -99,10 +101,13 @@ class Compose:
         if front is None or endpoint is None:
             return None
         broken = [f"{name} is frozen" for name in self.frozen()]
+        primary = endpoint["target"].partition(":")[0]
         if endpoint["target"] == NOWHERE:
             broken.append("Redis's address leads nowhere")
+            primary = "nobody"
+        replicates = self.replicates()
         return {
-            "ready": not broken and is_ready(front, started["instances"]),
+            "ready": not broken and replicates and is_ready(front, started["instances"]),
             "broken": broken,
             "runtime": self.name,
             "url": f"http://127.0.0.1:{started['port']}/",
@@ -110,8 +115,13 @@ class Compose:
             "redis_port": started["redis_port"],
             "grafana": f"http://127.0.0.1:{GRAFANA_PORT}/" if "observability" in started["layers"] else None,
             "front": front,
-            "redis": {"primary": endpoint["target"].partition(":")[0], "replicates": True},
+            "redis": {"primary": primary, "replicates": replicates},
         }
+
+    def replicates(self):
+        asked = about_replication((self.state / "secrets" / "redis-users" / "operator").read_text())
+        told = self.compose("exec", "-T", "redis-replica", *IN_CONTAINER, text=asked, quiet=True)
+        return is_linked(told.stdout)
 
     def containers(self, *filters):
         """The names of the stack's containers."""

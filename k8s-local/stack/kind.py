@@ -15,6 +15,7 @@ from .control import is_ready
 from .marker import Marker
 from .problem import Problem
 from .processes import check_port
+from .redis_client import IN_CONTAINER, about_replication, is_linked
 from .secret_files import SecretFiles
 from .settings import HERE, make_state, remove_state
 
@@ -80,15 +81,18 @@ class Kind:
         if told.returncode:
             return None
         front = json.loads(told.stdout)
+        asked = about_replication((self.state / "secrets" / "redis-users" / "operator").read_text())
+        node = self.kubectl("-n", NAMESPACE, "exec", "-i", "redis-replica-0", "--", *IN_CONTAINER, text=asked, quiet=True)
+        replicates = is_linked(node.stdout)
         return {
-            "ready": is_ready(front, started["instances"]),
+            "ready": replicates and is_ready(front, started["instances"]),
             "broken": [],
             "runtime": self.name,
             "url": f"http://127.0.0.1:{started['port']}/",
             "port": started["port"],
             "redis_port": None,
             "front": front,
-            "redis": {"primary": "redis-primary", "replicates": True},
+            "redis": {"primary": "redis-primary", "replicates": replicates},
         }
 
     def probe(self, *arguments):

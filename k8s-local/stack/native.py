@@ -154,6 +154,8 @@ class Native:
         """Builds what is run; cargo knows what is up to date."""
         profile = [] if self.settings.profile == "dev" else [f"--{self.settings.profile}"]
         if shutil.which("cargo"):
+            # Minutes the first time.
+            print("local: building the programs (what hasn't changed is there)", flush=True)
             for folder in (HERE / "proxy", *([] if self.settings.program else [ROOT])):
                 built = subprocess.run(["cargo", "build", "--locked", "--quiet", *profile], cwd=folder, check=False)
                 if built.returncode:

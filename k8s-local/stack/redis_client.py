@@ -4,6 +4,9 @@ import socket
 
 WITHIN_S = 10
 
+# redis-cli in the container of a node; what it is asked comes on its standard input, so that no password is an argument.
+IN_CONTAINER = ("redis-cli", "--tls", "--cacert", "/secrets/redis-ca/ca.pem", "-p", "6378")
+
 
 class RedisError(Exception):
     """Redis refused a command, or doesn't answer."""
@@ -58,3 +61,13 @@ class Redis:
         if kind not in (b"+", b":"):
             raise RedisError("the connection ended")
         return rest.decode()
+
+
+def about_replication(password):
+    """What a node's redis-cli is told to say how it replicates, as the stack's own user."""
+    return f"AUTH operator {password}\nINFO replication\n"
+
+
+def is_linked(said):
+    """Whether that is said by a replica that has what its primary has."""
+    return "master_link_status:up" in said.split()

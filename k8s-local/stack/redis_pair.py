@@ -45,8 +45,9 @@ class Node:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         conf = self.state / f"{self.name}.conf"
-        own = f"bind 127.0.0.1\ntls-port {self.port}\ndir {folder}\nunixsocket {self.socket}\nunixsocketperm 700\n"
-        conf.write_text(CONF.read_text().replace("/secrets", str(self.secrets.home)) + own)
+        own = f"bind 127.0.0.1\ntls-port {self.port}\nunixsocket {self.socket}\nunixsocketperm 700\n"
+        common = CONF.read_text().replace("/secrets", str(self.secrets.home)).replace("dir /data", f"dir {folder}")
+        conf.write_text(common + own)
         self.process = spawn(self.state, ["redis-server", conf], self.state / "logs" / f"{self.name}.log")
         deadline = time.monotonic() + START_WITHIN_S
         while not self.answers():

@@ -81,9 +81,11 @@ def test_an_image_for_another_processor_is_told(local, faked, setting, layers):
 def started(local, runtime, **told):
     """As if that runtime had been started with this."""
     from stack.marker import Marker
+    from stack.secret_files import SecretFiles
     from stack.settings import make_state
 
     make_state(local.state)
+    SecretFiles(local.state / "secrets").make()
     Marker(local.state, runtime).write(**told)
 
 
@@ -119,15 +121,19 @@ def test_a_kind_delete_that_fails_says_what_is_left_and_can_be_run_again(local, 
     assert done.code == 0 and "kind is down, nothing is left" in done.output and not local.state.exists(), done.output
 
 
+@pytest.mark.parametrize("link", ["up", "down"])
 @pytest.mark.parametrize("runtime", ["compose", "kind"])
-def test_the_status_is_of_what_was_started_and_not_of_the_settings(local, faked, runtime):
+def test_the_status_is_of_what_was_started_and_not_of_the_settings(local, faked, runtime, link):
     started(local, runtime, **COMPOSE)
     instance = '{"name":"a","state":"ready","requests":0,"pid":null,"revision":1,"reaches_redis":true,"frozen":false}'
     tells = f"""*front.sock*) echo '{{"instances":[{instance}],"waiting":0}}' ;;
-        *endpoint.sock*) echo '{{"target":"redis-primary:6378"}}' ;;"""
+        *endpoint.sock*) echo '{{"target":"redis-primary:6378"}}' ;;
+        *redis-cli*) grep -q '^AUTH operator ' && echo master_link_status:{link} ;;"""
     path = faked(docker=f"{tells}\n{WORKS}", kubectl=tells, kind="")
     done = local.run("status", LOCAL_PORT="19999", LOCAL_INSTANCES="3", LOCAL_RUNTIME=runtime, PATH=path)
-    assert done.code == 0 and f"local: {runtime}, ready" in done.output, done.output
+    expected = (0, "ready", "primary, replicated") if link == "up" else (1, "not ready", "primary, not replicated")
+    assert done.code == expected[0], done.output
+    assert f"local: {runtime}, {expected[1]}" in done.output and expected[2] in done.output, done.output
     assert "http://127.0.0.1:18080/" in done.output and "19999" not in done.output, done.output
 
 
