@@ -1,6 +1,11 @@
-//! What is acknowledged and never delivered: every way that an entry on its way to a client that is live can end.
+//! What is acknowledged and never delivered: every way that an entry on its way to a client that is live can end, and the
+//! lines about clients that are closed for what they did.
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::scrape::{Instance, value};
 use crate::served::Client;
@@ -118,4 +123,22 @@ async fn what_was_on_its_way_to_a_client_that_goes_is_counted() {
     room.write_until_waits(BACKLOG_BYTES).await;
     drop(room.reader.take());
     room.nothing_is_out_of_sight("closed").await;
+}
+
+#[tokio::test]
+async fn a_client_that_is_closed_for_a_budget_is_a_line_in_the_log_that_names_its_trace() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let instance = Instance::start(&[("CONFAB__LIMITS__UNFINISHED_MESSAGE_MS", "100")]);
+    let port = &instance.served.port;
+    let mut request = format!("ws://127.0.0.1:{port}/ws").into_client_request().unwrap();
+    let traceparent = format!("00-{TRACE}-00f067aa0ba902b7-00");
+    request.headers_mut().insert("traceparent", traceparent.parse().unwrap());
+    let tcp = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+    let (mut socket, _) = client_async(request, tcp).await.unwrap();
+    // A text of five bytes is announced, and never comes.
+    socket.get_mut().write_all(&[0x81, 0x85]).await.unwrap();
+    let closed = &instance.served.lines(1, |line| line["code"] == 4013).await[0];
+    assert_eq!((&closed["severity"], &closed["protocol"]), (&json!("WARNING"), &json!("native")), "{closed}");
+    assert_eq!((&closed["dropped"], &closed["waiting_bytes"]), (&json!(0), &json!(0)), "{closed}");
+    assert_eq!(closed["logging.googleapis.com/trace"], TRACE, "{closed}");
 }
