@@ -158,6 +158,24 @@ async fn a_redis_that_goes_away_is_told_soon_and_found_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_subscription_that_is_refused_takes_no_other_change_with_it() {
+    let server = RedisServer::start().await;
+    let (store, mut feed) = connect(options(server.port())).await;
+    store.subscribe(&room("left")).await.unwrap();
+    assert_eq!(store.gauges().subscriptions, 1);
+    let mut connection = server.connection().await;
+    run(&mut connection, "ACL SETUSER default -subscribe").await;
+    // Both wait for the connection before either is carried out.
+    let (refused, ended) = (store.subscribe(&room("refused")), store.unsubscribe(&room("left")));
+    assert!(refused.await.is_err());
+    ended.await.unwrap();
+    assert_eq!(store.gauges().subscriptions, 0, "nobody is subscribed to what was left");
+    run(&mut connection, "ACL SETUSER default +subscribe").await;
+    until("rooms can be subscribed again", async || store.subscribe(&room("r")).await.is_ok()).await;
+    write_until_heard(&store, &mut feed, "r").await;
+}
+
+#[tokio::test]
 async fn a_redis_that_is_connected_and_silent_is_away_too() {
     let server = RedisServer::start().await;
     let (store, mut feed) = connect(options(server.port())).await;

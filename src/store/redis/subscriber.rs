@@ -306,7 +306,11 @@ impl Supervisor {
             for answer in answers {
                 let _ = answer.send(if done.is_ok() { Ok(()) } else { Err(away()) });
             }
-            done?;
+            if done.is_err() {
+                // The connection is given up, and what comes behind it is told the same as while there is none.
+                rest.for_each(|change| self.refuse(change));
+                return done;
+            }
         }
         Ok(())
     }
@@ -336,17 +340,21 @@ impl Supervisor {
         (channels, answers)
     }
 
-    /// While there is no connection, subscriptions are refused and their ends are noted.
     fn refuse_waiting(&mut self) {
         while let Ok(change) = self.queue.try_recv() {
-            match change {
-                Change::Subscribe(_, answer) => {
-                    let _ = answer.send(Err(away()));
-                }
-                Change::Unsubscribe(room, answer) => {
-                    self.table.write(|rooms| rooms.remove(&self.table.names.room(&room).channel()));
-                    let _ = answer.send(Ok(()));
-                }
+            self.refuse(change);
+        }
+    }
+
+    /// While there is no connection, a subscription is refused and an end of one is noted.
+    fn refuse(&self, change: Change) {
+        match change {
+            Change::Subscribe(_, answer) => {
+                let _ = answer.send(Err(away()));
+            }
+            Change::Unsubscribe(room, answer) => {
+                self.table.write(|rooms| rooms.remove(&self.table.names.room(&room).channel()));
+                let _ = answer.send(Ok(()));
             }
         }
     }
