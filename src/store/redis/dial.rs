@@ -64,6 +64,12 @@ pub enum DialError {
     /// No answer in time, or no free connection.
     #[error("no connection within {} ms", .0.as_millis())]
     Timeout(Duration),
+    /// All connections were made again while this one was waited for, until there was no time left.
+    #[error("all connections were being made again")]
+    Redialled,
+    /// The pool doesn't work as it is set up.
+    #[error("connections can't be set up: {0}")]
+    Setup(String),
     /// It answers, and isn't the primary.
     #[error("this is a replica")]
     Replica,
@@ -83,7 +89,7 @@ impl DialError {
         match self {
             Self::Redis(error) => Fault::of(error),
             Self::Replica => Fault::WrongNode,
-            Self::Timeout(_) | Self::File { .. } => Fault::Connection,
+            Self::Timeout(_) | Self::Redialled | Self::Setup(_) | Self::File { .. } => Fault::Connection,
         }
     }
 }
@@ -113,14 +119,21 @@ impl Dialer {
 
     /// A connection that answered just now, or a new one, for as long as it is kept.
     pub async fn checkout(&self) -> Result<Connection, DialError> {
-        let pool = self.lock().pool.clone();
-        let error = match pool.get().await {
-            Ok(connection) => return Ok(connection),
-            Err(PoolError::Backend(error)) => DialError::Redis(error),
-            Err(PoolError::Timeout(_)) => DialError::Timeout(self.options.response_timeout),
-            Err(PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_)) => {
-                DialError::Timeout(Duration::ZERO)
-            }
+        let patience = self.options.response_timeout;
+        let deadline = Instant::now() + patience;
+        let error = loop {
+            let pool = self.lock().pool.clone();
+            break match pool.get().await {
+                Ok(connection) => return Ok(connection),
+                Err(PoolError::Backend(error)) => DialError::Redis(error),
+                Err(PoolError::Timeout(_)) => DialError::Timeout(patience),
+                // A redial while this one waited: the new pool has its own.
+                Err(PoolError::Closed) if Instant::now() < deadline => continue,
+                Err(PoolError::Closed) => DialError::Redialled,
+                Err(error @ (PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_))) => {
+                    DialError::Setup(error.to_string())
+                }
+            };
         };
         self.read_secrets_again();
         Err(error)
@@ -241,7 +254,7 @@ fn pool(options: &Options, secrets: &Secrets, lanes: usize) -> Result<Pool, Dial
         .recycle_timeout(Some(options.response_timeout))
         .runtime(Runtime::Tokio1)
         .build();
-    built.map_err(|_| DialError::Timeout(Duration::ZERO))
+    built.map_err(|error| DialError::Setup(error.to_string()))
 }
 
 fn config(options: &Options) -> AsyncConnectionConfig {
@@ -291,3 +304,52 @@ impl std::fmt::Display for Dialer {
 
 /// What all parts of the store share to reach Redis.
 pub type SharedDialer = Arc<Dialer>;
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+    use crate::store::redis::DurabilitySetting;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn whoever_waits_during_a_redial_gets_a_connection_of_the_new_pool() {
+        // Who says nothing is enough: without a password or a database, a new connection asks nothing.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let options = Options {
+            host: "127.0.0.1".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            tls: None,
+            user: None,
+            password: Password::None,
+            database: 0,
+            prefix: "confab".to_owned(),
+            durability: DurabilitySetting::Auto,
+            wait_timeout: Duration::from_secs(1),
+            response_timeout: PATIENCE,
+            startup_timeout: PATIENCE,
+            metrics: Arc::default(),
+        };
+        let dialer = Arc::new(Dialer::new(options, 0).unwrap());
+        let mut all = Vec::new();
+        for _ in 0..COLD_CONNECTIONS {
+            all.push(dialer.checkout().await.unwrap());
+        }
+        let waits = tokio::spawn({
+            let dialer = Arc::clone(&dialer);
+            async move { dialer.checkout().await.map(drop) }
+        });
+        let waiting = async {
+            while dialer.pool_status().waiting == 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("all connections are out");
+        assert!(dialer.redial("the test says so", false));
+        let got = timeout(PATIENCE, waits).await.expect("it is answered").unwrap();
+        assert!(got.is_ok(), "{got:?}");
+    }
+}
