@@ -1,10 +1,13 @@
 //! Data under our keys that isn't ours, and data of ours that is gone.
 
+use std::time::Duration;
+
 use confab::domain::{Body, Draft, Text};
 use confab::store::redis::Redis;
 use confab::store::{After, AppendError, Publication, Reset, Store as _, StoreError};
 
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 
 use crate::redis_server::RedisServer;
 use crate::served::Served;
@@ -216,4 +219,28 @@ async fn redis_ms(server: &RedisServer) -> u64 {
     let time = server.cli(&["TIME"]).await;
     let mut parts = time.lines().map(|part| part.trim().parse::<u64>().unwrap());
     parts.next().unwrap() * 1_000 + parts.next().unwrap() / 1_000
+}
+
+#[tokio::test]
+async fn keys_that_redis_throws_away_are_told_as_an_error() {
+    const ASKED_EVERY: Duration = Duration::from_secs(10);
+    let server = RedisServer::with(&["--maxmemory", "20mb", "--maxmemory-policy", "allkeys-lru"]).await;
+    let served = Served::start(&[("CONFAB__STORE__URL", &server.url())]);
+    let logs = |severity: &str, words: &str| {
+        let is_it = |line: &String| line.contains(&format!("\"{severity}\"")) && line.contains(words);
+        served.log().iter().any(is_it)
+    };
+    until("it warns of the policy", async || logs("WARNING", "set maxmemory-policy to noeviction")).await;
+    assert!(!logs("ERROR", "Redis has thrown keys away"), "nothing is thrown away yet");
+    let mut connection = server.connection().await;
+    let deadline = Instant::now() + ASKED_EVERY + PATIENCE;
+    for number in 0.. {
+        let _: () =
+            redis::cmd("SET").arg(number % 100).arg(vec![b'x'; 1 << 20]).query_async(&mut connection).await.unwrap();
+        if logs("ERROR", "Redis has thrown keys away") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "it is told when Redis is asked next");
+        sleep(Duration::from_millis(50)).await;
+    }
 }

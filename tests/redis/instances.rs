@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use confab::store::Store as _;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::common::{Raw, TestApp};
 use crate::redis_server::RedisServer;
@@ -261,6 +261,35 @@ async fn above_80_per_cent_only_rooms_that_are_there_are_joined() {
     }
     client.say(&json!({"type": "join", "id": 8, "room": "r"})).await;
     assert_eq!(client.hear_type("joined").await["entries"][0]["key"], "k");
+}
+
+/// Clients are told within this time that Redis is away: `docs/protocol.md`. Here, with the others on the machine, within
+/// three times that.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn clients_are_told_soon_that_redis_is_away_whether_it_is_silent_or_gone() {
+    for gone in [false, true] {
+        let redis = RedisServer::start().await;
+        let [app] = instances(&redis, &[]).await;
+        let mut client = app.member("Ada", "r").await;
+        send(&mut client, "k", "hi").await;
+        let since = Instant::now();
+        let stopped = if gone {
+            redis.stop();
+            None
+        } else {
+            redis.signal("STOP");
+            Some(redis)
+        };
+        let told = client.hear_type("degraded").await;
+        assert_eq!(told["on"], true, "{told}");
+        assert!(since.elapsed() < 3 * TOLD_WITHIN, "{:?} after it was gone: {gone}", since.elapsed());
+        if let Some(redis) = stopped {
+            redis.signal("CONT");
+            assert_eq!(client.hear_type("degraded").await["on"], false);
+        }
+    }
 }
 
 #[tokio::test]

@@ -124,9 +124,15 @@ async fn replicated_acknowledges_nothing_without_a_replica() {
     assert_unconfirmed(&store, "k").await;
 }
 
+/// After a new primary takes writes, the next acknowledgement is to come within this time. The campaign holds the service
+/// to it; here, with the other tests on the machine, it may take three times as long.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(3);
+
 #[tokio::test]
-async fn a_failover_loses_nothing_and_is_over_in_three_seconds() {
+async fn a_failover_loses_nothing_and_soon_the_new_primary_and_its_replica_acknowledge() {
     let (primary, replica) = pair().await;
+    // Of the replica, so that the new primary has one from the start.
+    let _next = RedisServer::replica_of(&replica).await;
     let endpoint = Endpoint::to(primary.port()).await;
     let (store, mut feed) = connect(options(endpoint.port())).await;
     store.subscribe(&room("r")).await.unwrap();
@@ -141,17 +147,10 @@ async fn a_failover_loses_nothing_and_is_over_in_three_seconds() {
     let mut promoted = replica.connection().await;
     let _: () = redis::cmd("REPLICAOF").arg(&["NO", "ONE"]).query_async(&mut promoted).await.unwrap();
     let promoted_at = Instant::now();
-    // There is no replica any more: stored, but not confirmed for a while. That is an answer of the new primary.
-    loop {
-        match store.append(&room("r"), message("after", "hi")).await {
-            Ok(_) | Err(AppendError::Unknown(StoreError::Unconfirmed { .. })) => break,
-            Err(AppendError::Unknown(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
-            Err(other) => panic!("{other:?}"),
-        }
-        assert!(promoted_at.elapsed() < PATIENCE, "the new primary is found");
-    }
+    let after = write_at_last(&store, "r", "after").await;
     let took = promoted_at.elapsed();
-    assert!(took < PATIENCE / 2, "{took:?}");
+    assert_eq!(after.durability, Durability::Replicated);
+    assert!(took < 3 * ACKNOWLEDGED_WITHIN, "{took:?}");
     until("everything acknowledged is there", async || {
         store.read_before(&room("r"), None, ALL).await.is_ok_and(|page| page.entries.len() >= 21)
     })

@@ -18,7 +18,8 @@ use super::outlet::Outlet;
 use crate::metrics::labels::{RedisMemory, RedisRole};
 use crate::store::{Health, Publication};
 
-/// Between two questions.
+/// Between two questions. With the time that an answer may take, less than a second, this is how long a Redis may be away or
+/// silent before clients are told: within the 3 s that the protocol promises.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Between two attempts while Redis is away, at most; each waits for a random part of it.
