@@ -364,20 +364,24 @@ async fn members_whose_lease_ended_while_they_were_here_are_members_again() {
     timeout(Duration::from_millis(2 * CHECK_MS), back).await.expect("whoever is here enters again");
 }
 
+/// Fourteen messages, all of them remembered by the room, for a reader who keeps up.
+async fn write_more_than_a_mailbox_holds(world: &World, room: &RoomId, reader: &mut Client) {
+    let large = "x".repeat(150_000);
+    for number in 1..=14 {
+        let body = Body::Message { text: Text::Kept(large.as_str().into()), reply_to: None };
+        let draft = Draft { body, ..draft(&format!("k{number}")) };
+        world.other.append(room, draft).await.expect("the other instance has no faults");
+        reader.read_until("a reader keeps up", |client| client.last() == number).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn somebody_far_behind_in_large_messages_is_not_cut_off_for_what_they_missed() {
     let world = World::new(8, Spoil::default());
     let (mut stays, mut comes) = (world.connect(1), world.connect(2));
     let room = room("tea");
     world.join(&stays, &room).await.expect("the store is there");
-    // More than the mailbox holds, and all of it remembered by the room.
-    let large = "x".repeat(150_000);
-    for number in 1..=14 {
-        let body = Body::Message { text: Text::Kept(large.as_str().into()), reply_to: None };
-        let draft = Draft { user: user(), key: Key::parse(&format!("k{number}")).unwrap(), body, trace: None };
-        world.other.append(&room, draft).await.expect("the other instance has no faults");
-        stays.read_until("a reader keeps up", |client| client.last() == number).await;
-    }
+    write_more_than_a_mailbox_holds(&world, &room, &mut stays).await;
     let since = Some(Position::ZERO.into());
     let request = JoinRequest { id: Some(1), room, since, limit: 50, may_create: Ok(()), answer: Answer::Native };
     let joining = world.rooms.join(&comes.mailbox, &user(), request);
@@ -393,13 +397,7 @@ async fn who_comes_while_somebody_still_reads_what_they_missed_is_announced_to_t
     let (mut stays, mut comes) = (world.connect(1), world.connect(2));
     let room = room("tea");
     world.join(&stays, &room).await.expect("the store is there");
-    let large = "x".repeat(150_000);
-    for number in 1..=14 {
-        let body = Body::Message { text: Text::Kept(large.as_str().into()), reply_to: None };
-        let draft = Draft { body, ..draft(&format!("k{number}")) };
-        world.other.append(&room, draft).await.expect("the other instance has no faults");
-        stays.read_until("a reader keeps up", |client| client.last() == number).await;
-    }
+    write_more_than_a_mailbox_holds(&world, &room, &mut stays).await;
     let since = Some(Position::ZERO.into());
     let (to, may_create, answer) = (room.clone(), Ok(()), Answer::Native);
     let request = JoinRequest { id: Some(1), room: to, since, limit: 50, may_create, answer };
