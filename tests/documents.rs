@@ -4,6 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use confab::config::{Environment, Settings};
+use confab::store::NEW_ROOMS_UP_TO_PERCENT;
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
@@ -11,7 +14,7 @@ fn root() -> &'static Path {
 /// The project's own documents.
 fn documents() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for folder in ["", "docs", "docs/adr", "web/client", "terraform"] {
+    for folder in ["", "docs", "docs/adr", "docs/operations", "web/client", "terraform"] {
         let entries = std::fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
         found.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
     }
@@ -100,4 +103,82 @@ fn every_direct_dependency_has_its_reason() {
     assert!(without.is_empty(), "say in ARCHITECTURE.md what they are for: {without:?}");
     let gone: Vec<_> = named.difference(&dependencies).filter(|name| !name.contains([' ', '.'])).collect();
     assert!(gone.is_empty(), "no longer in Cargo.toml: {gone:?}");
+}
+
+/// With commas between thousands.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap()).collect();
+    groups.join(",")
+}
+
+/// In GB, with a decimal below ten.
+fn gigabytes(bytes: f64) -> String {
+    let gigabytes = bytes / 1e9;
+    if gigabytes < 10.0 { format!("{gigabytes:.1} GB") } else { format!("{} GB", grouped(gigabytes.round() as u64)) }
+}
+
+/// Of a time in minutes.
+fn short(minutes: f64) -> String {
+    if minutes > 0.0 { format!("{minutes:.0} min") } else { "at once".to_owned() }
+}
+
+#[test]
+fn what_one_guest_can_fill_is_reckoned_from_the_defaults() {
+    let limits = Settings::load(None, &Environment::new()).unwrap().limits;
+    let connections = limits.connections as u64;
+    let rooms_at_first = limits.new_rooms_per_minute;
+    let rooms = rooms_at_first + limits.new_rooms_per_minute * 60;
+    let messages = limits.command_burst + limits.commands_per_second * 3_600;
+    let into_one_room = limits.send_burst + limits.sends_per_second * 3_600;
+    // A character has four bytes at most.
+    let text = limits.text_bytes.min(limits.text_chars * 4) as f64;
+    let sent = messages as f64 * text;
+    let full_room = limits.history_bytes as f64 * 1.1;
+    let kept = sent.min(rooms as f64 * full_room);
+    let until_full = |connections: f64| {
+        let full = f64::from(NEW_ROOMS_UP_TO_PERCENT) / 100.0 * f64::from(1 << 30) / connections;
+        let by_rooms = (full / full_room - rooms_at_first as f64) / limits.new_rooms_per_minute as f64;
+        let by_bytes = (full / text - limits.command_burst as f64) / limits.commands_per_second as f64 / 60.0;
+        by_rooms.max(by_bytes)
+    };
+    let row = |what: &str, one: String, all: String| format!("| {what} | {one} | {all} |");
+    let number = |what: &str, one: u64| row(what, grouped(one), grouped(one * connections));
+    let bytes = |what: &str, one: f64| row(what, gigabytes(one), gigabytes(one * connections as f64));
+    let rows = [
+        number("new rooms | `new_rooms_per_minute`, per connection", rooms),
+        number("messages | `commands_per_second`, per connection", messages),
+        number("of these into one room | `sends_per_second`, per user and room", into_one_room),
+        bytes("bytes of text sent | `text_bytes` and `text_chars`, per message", sent),
+        bytes("bytes that rooms keep of it | `history_bytes`, per room", kept),
+        row(
+            &format!("until new rooms are refused by 1 GB | {NEW_ROOMS_UP_TO_PERCENT} %"),
+            short(until_full(1.0)),
+            short(until_full(connections as f64)),
+        ),
+    ];
+    let text = std::fs::read_to_string(root().join("docs/redis.md")).unwrap();
+    let missing: Vec<_> = rows.iter().filter(|row| !text.contains(*row)).collect();
+    assert!(missing.is_empty(), "docs/redis.md has to say: {missing:#?}");
+    let sockets = format!("An instance takes `limits.connections` sockets, {},", grouped(connections));
+    assert!(text.contains(&sockets), "docs/redis.md has to say: {sockets}");
+}
+
+#[test]
+fn what_operators_reckon_with_is_what_the_readme_measured() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let text = std::fs::read_to_string(root().join("docs/operations/capacity.md")).unwrap();
+    let mut seen = 0;
+    for line in text.lines().filter(|line| line.starts_with("| ") && !line.contains("| measured |")) {
+        let measured = line.split(" | ").nth(1).unwrap();
+        // The figure and its unit: what it is of differs.
+        let figure = measured.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+        let figure = figure.strip_suffix(" commands").unwrap_or(&figure);
+        assert!(
+            readme.contains(&format!("| {figure} |")),
+            "{measured} isn't in the README's tables; --readme writes both"
+        );
+        seen += 1;
+    }
+    assert!(seen >= 4, "{seen} figures");
 }
