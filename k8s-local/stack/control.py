@@ -27,6 +27,14 @@ def ask(path, command, within=WITHIN_S):
     return answer
 
 
+def must(path, command):
+    """The answer; a Problem where there is none too, for what is worth nothing unless it was carried out."""
+    answer = ask(path, command)
+    if answer is None:
+        raise Problem(f"{command}: nobody answered at {path.name}: make local-status")
+    return answer
+
+
 def is_ready(front, instances):
     """Whether enough instances get requests, by the status of the front, and each of these reaches Redis. An instance's own
     readiness says nothing about Redis: an outage must not take all instances out."""

@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 
-from .control import ask
+from .control import must
 from .problem import Problem
 from .processes import hold_port, spawn
 from .redis_client import Redis, RedisError
@@ -95,12 +95,20 @@ class RedisPair:
         self.replica = Node(state, secrets, "redis-b")
         self.away = False
         self.frozen = False
+        # Whether the replica was told whom it follows since it was started; until then it is a primary without data.
+        self.follows = False
 
     def start(self):
         self.primary.start()
-        self.replica.start()
-        self.replica.follow(self.primary)
+        self.start_replica()
         self.await_replica()
+
+    def start_replica(self):
+        self.follows = False
+        if not self.replica.lives():
+            self.replica.start()
+        self.replica.follow(self.primary)
+        self.follows = True
 
     def await_replica(self):
         deadline = time.monotonic() + START_WITHIN_S
@@ -125,9 +133,8 @@ class RedisPair:
             else:
                 self.primary.start()
                 self.lead()
-        elif not self.replica.lives():
-            self.replica.start()
-            self.replica.follow(self.primary)
+        elif not self.replica.lives() or not self.follows:
+            self.start_replica()
 
     def fail_over(self):
         """The primary dies; its replica takes over, and the address leads there."""
@@ -136,12 +143,12 @@ class RedisPair:
         # Before it counts as the primary: where it refuses or dies, the next look finds things as they are.
         self.replica.command("REPLICAOF", "NO", "ONE")
         self.primary, self.replica = self.replica, self.primary
+        self.follows = False
         self.lead()
-        self.replica.start()
-        self.replica.follow(self.primary)
+        self.start_replica()
 
     def lead(self):
-        ask(self.endpoint, f"lead {NOWHERE if self.away else self.primary.address}")
+        must(self.endpoint, f"lead {NOWHERE if self.away else self.primary.address}")
 
     def be_away(self, away):
         """Nobody answers at the address, while Redis keeps what it has."""
@@ -169,7 +176,7 @@ class RedisPair:
         for node in nodes:
             node.command("ACL", "SETUSER", "default", f"<{old}")
         # Connections that were made before would go on with the old ones.
-        ask(self.endpoint, "cut")
+        must(self.endpoint, "cut")
 
     def stop(self):
         for node in (self.replica, self.primary):

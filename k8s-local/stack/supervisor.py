@@ -13,7 +13,7 @@ import sys
 import time
 
 from . import environment, settings as stack_settings
-from .control import ask, is_ready
+from .control import ask, is_ready, must
 from .problem import Problem, of_the_machine
 from .processes import spawn
 from .redis_client import RedisError
@@ -159,7 +159,7 @@ class Supervisor:
         self.redis.be_away(False)
         for one in self.front_status()["instances"]:
             if one["frozen"]:
-                ask(self.state / "front.sock", f"thaw {one['name']}")
+                must(self.state / "front.sock", f"thaw {one['name']}")
 
     def front_status(self):
         return ask(self.state / "front.sock", "status", within=STATUS_WITHIN_S) or {"instances": []}
@@ -214,11 +214,15 @@ def main():
     except Problem as problem:
         print(problem, flush=True)
         code = 1
+    except RedisError as error:
+        print(f"Redis refuses what the stack needs: {error}", flush=True)
+        code = 1
     except OSError as error:
         print(of_the_machine(error), flush=True)
         code = 1
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    supervisor.stop()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        supervisor.stop()
     return code
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,13 @@ sys.path.insert(0, str(ROOT / "k8s-local"))
 
 # Far longer than anything takes on a busy machine, a debug build in a cold cache included.
 WITHIN_S = 900
+
+
+def until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
 
 
 @dataclass

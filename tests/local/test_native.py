@@ -1,20 +1,13 @@
 """The native stack, up and down, on real processes."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
-from conftest import WITHIN_S
-
-
-def until(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
+from conftest import WITHIN_S, until
 
 
 def is_free(port):
@@ -52,6 +45,18 @@ def test_other_settings_start_it_again_and_a_cold_start_serves(local):
     assert after["pids"] != before["pids"] and after["front"]["instances"] == []
     smoke = local.run("smoke")
     assert smoke.code == 0, smoke.output
+
+
+def test_a_redis_that_refuses_what_the_stack_needs_is_told_in_one_line_and_nothing_stays(local, tmp_path):
+    redis = tmp_path / "redis-server"
+    redis.write_text(f'#!/bin/sh\nexec {shutil.which("redis-server")} "$1" --rename-command REPLICAOF ""\n')
+    redis.chmod(0o755)
+    done = local.run("up", PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert done.code == 1 and "Traceback" not in done.output, done.output
+    said = done.output.strip().splitlines()[-1]
+    assert "doesn't get ready: Redis refuses what the stack needs: ERR unknown command 'REPLICAOF'" in said, done.output
+    until(lambda: not local.processes(), "every process has ended")
+    assert not local.state.exists()
 
 
 def test_what_a_crash_left_is_cleaned_away_by_the_next_start(local):
