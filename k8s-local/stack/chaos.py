@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
-from .control import ask
+from .control import ask, must
 from .interrupts import held_off
 from .problem import Problem
 from .settings import PROFILES, ROOT
@@ -23,9 +23,11 @@ WHOLE_WITHIN_S = 120
 # Until clients have moved, come back, or noticed.
 BETWEEN_S = 3
 
-# How long something stays broken: as long as Memorystore's failover takes, or an outage that people notice.
+# How long something stays broken: as long as Memorystore's failover takes, or an outage that people notice. At most what the
+# liveness probe leaves to an instance that is frozen.
 FREEZE_S = {"short": 3, "long": 10}
 AWAY_S = {"short": 5, "long": 60}
+MOST_S = 60
 
 # It gives up by itself before.
 WITNESS_ENDS_WITHIN_S = 600
@@ -37,27 +39,34 @@ class Processes:
     def __init__(self, state):
         self.state = state
 
+    def status(self):
+        return ask(self.state / "supervisor.sock", "status")
+
     def supervisor(self, command):
-        return ask(self.state / "supervisor.sock", command)
+        must(self.state / "supervisor.sock", command)
 
     def front(self, command):
-        return ask(self.state / "front.sock", command)
+        must(self.state / "front.sock", command)
 
 
 class Stack:
-    """What chaos may do to a stack."""
+    """What chaos may do to a stack. A fault that isn't carried out is a Problem: nothing was lost by it."""
 
-    def __init__(self, hands, length):
-        self.supervisor, self.front, self.length = hands.supervisor, hands.front, length
+    def __init__(self, hands, freeze_s, away_s):
+        self.status, self.supervisor, self.front = hands.status, hands.supervisor, hands.front
+        self.freeze_s, self.away_s = freeze_s, away_s
 
     def busiest(self):
-        ready = [one for one in self.supervisor("status")["front"]["instances"] if one["state"] == "ready"]
+        status = self.status()
+        ready = [one for one in status["front"]["instances"] if one["state"] == "ready"] if status else []
+        if not ready:
+            raise Problem("no instance is ready, so none can be broken: make local-status")
         return max(ready, key=lambda one: one["requests"])["name"]
 
     def await_whole(self):
         deadline = time.monotonic() + WHOLE_WITHIN_S
         while time.monotonic() < deadline:
-            status = self.supervisor("status")
+            status = self.status()
             if status and status["ready"]:
                 return
             time.sleep(0.2)
@@ -84,7 +93,7 @@ def freeze(stack):
     """freeze that instance for a while"""
     name = stack.busiest()
     with broken(lambda: stack.front(f"freeze {name}"), lambda: stack.front(f"thaw {name}")):
-        time.sleep(FREEZE_S[stack.length])
+        time.sleep(stack.freeze_s)
 
 
 def drain(stack):
@@ -110,13 +119,13 @@ def fail_over(stack):
 def freeze_redis(stack):
     """freeze Redis's primary for a while"""
     with broken(lambda: stack.supervisor("freeze-redis"), lambda: stack.supervisor("thaw-redis")):
-        time.sleep(FREEZE_S[stack.length])
+        time.sleep(stack.freeze_s)
 
 
 def redis_away(stack):
     """nobody answers at Redis's address for a while"""
     with broken(lambda: stack.supervisor("redis-away"), lambda: stack.supervisor("redis-back")):
-        time.sleep(AWAY_S[stack.length])
+        time.sleep(stack.away_s)
 
 
 def rotate(stack):
@@ -164,12 +173,19 @@ class Witness:
         return cls(process)
 
     def note(self, text):
-        self.process.stdin.write(text + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(text + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self.judge()  # which says why, where they said so themselves
+            raise Problem("the clients ended before the faults did") from None
 
     def judge(self):
         """Waits until everybody has settled, and gives what the checker found."""
-        output, _ = self.process.communicate(timeout=WITNESS_ENDS_WITHIN_S)
+        try:
+            output, _ = self.process.communicate(timeout=WITNESS_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise Problem(f"the clients have no result within {WITNESS_ENDS_WITHIN_S} s") from None
         try:
             report = json.loads(output.strip().splitlines()[-1])
         except (IndexError, ValueError):
@@ -213,9 +229,10 @@ def asked_for(possible, read: Callable[[str], str] = input):
             print(f"  allowed are 1 to {len(faults)}")
 
 
-def run(settings, hands, port, faults, length):
-    """Breaks the stack by the hands that reach it and has it judged; a Problem if something was found."""
-    stack = Stack(hands, length)
+def run(settings, hands, port, faults, length, seconds=None):
+    """Breaks the stack by the hands that reach it and has it judged; a Problem if something was found. `seconds` is how long
+    something stays broken, where that isn't by the length."""
+    stack = Stack(hands, seconds or FREEZE_S[length], seconds or AWAY_S[length])
     witness = Witness.start(settings, port)
     done = 0
     try:

@@ -174,7 +174,14 @@ def run_chaos(settings, arguments):
     faults = chaos.asked_for(possible) if arguments.menu else chaos.automatic(arguments.fault or possible)
     if status["broken"]:
         runtime.heal(status)
-    chaos.run(settings, hands, status["port"], faults, "short" if arguments.short else "long")
+    chaos.run(settings, hands, status["port"], faults, "short" if arguments.short else "long", arguments.seconds)
+
+
+def seconds(text):
+    """Of the command line: how long something stays broken."""
+    if not text.isdecimal() or not 1 <= int(text) <= chaos.MOST_S:
+        raise argparse.ArgumentTypeError(f"{text}: allowed is a whole number from 1 to {chaos.MOST_S}")
+    return int(text)
 
 
 def main(arguments=None):
@@ -197,6 +204,7 @@ def main(arguments=None):
             command.add_argument("fault", nargs="*", help=f"only these, in this order: {', '.join(chaos.names())}")
             command.add_argument("--menu", action="store_true", help="pick them one by one")
             command.add_argument("--short", action="store_true", help="shorter freezes and outages")
+            command.add_argument("--seconds", type=seconds, help=f"freezes and outages of so long, from 1 to {chaos.MOST_S}")
     given = parser.parse_args(arguments)
     interrupts.listen()
     try:

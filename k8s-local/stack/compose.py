@@ -133,12 +133,12 @@ class Compose:
 
     def heal(self, status):
         """Ends what chaos broke and, ended itself, didn't mend."""
-        print(f"local: {', '.join(status['broken'])}: mended")
         for name in self.frozen():
             docker.carry_out("unpause", name)
         endpoint = self.tell("redis", "endpoint.sock")
         if endpoint and endpoint["target"] == NOWHERE:
-            self.tell("redis", "endpoint.sock", f"lead {PRIMARY}")
+            self.must_tell("redis", "endpoint.sock", f"lead {PRIMARY}")
+        print(f"local: {', '.join(status['broken'])}: mended")
 
     def tell(self, service, control, command="status"):
         told = self.compose(
@@ -146,6 +146,11 @@ class Compose:
             quiet=True,
         )  # fmt: skip
         return json.loads(told.stdout) if told.returncode == 0 else None
+
+    def must_tell(self, service, control, command):
+        """The same, for what is worth nothing unless it was carried out."""
+        if self.tell(service, control, command) is None:
+            raise Problem(f"{command}: the container of {service} wasn't reached, or refused: make local-status")
 
     def probe(self, *arguments):
         """Runs `confab probe` in an instance, through the front: whether it worked, and what it said."""

@@ -8,6 +8,7 @@ the subscribers alone need what only the native runtime owns.
 from .compose import NOWHERE, PRIMARY
 from .docker import carry_out
 from .interrupts import held_off
+from .problem import Problem
 
 # Faults of chaos.py that can be had here.
 POSSIBLE = ("kill", "freeze", "drain", "freeze-redis", "redis-away", "drop-sockets")
@@ -19,6 +20,9 @@ class ComposeStack:
     def __init__(self, compose):
         self.compose = compose
 
+    def status(self):
+        return self.compose.status()
+
     def of_service(self, service):
         """The containers of a service: address → name."""
         addresses = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
@@ -28,26 +32,31 @@ class ComposeStack:
     def front(self, command):
         what, _, instance = command.partition(" ")
         if what == "cut":
-            return self.compose.tell("front", "front.sock", "cut")
-        name = self.of_service("confab")[instance.partition(":")[0]]
+            self.compose.must_tell("front", "front.sock", "cut")
+            return
+        address = instance.partition(":")[0]
+        name = self.of_service("confab").get(address)
+        if name is None:
+            raise Problem(f"{command}: no container has the address {address}: make local-status")
         if what in ("freeze", "thaw"):
             self.pause(name, what == "freeze")
-            return None
+            return
         try:
             carry_out(*{"kill": ("kill",), "stop": ("stop", "--time", "10")}[what], name)
         finally:
             # Neither is followed by a restart of docker's own.
             with held_off():
                 carry_out("start", name)
-        return None
 
     def supervisor(self, command):
         if command in ("freeze-redis", "thaw-redis"):
-            (primary,) = set(self.of_service("redis-primary").values())
-            self.pause(primary, command == "freeze-redis")
+            primaries = set(self.of_service("redis-primary").values())
+            if not primaries:
+                raise Problem(f"{command}: no container of redis-primary runs: make local-status")
+            for primary in primaries:
+                self.pause(primary, command == "freeze-redis")
         elif command in ("redis-away", "redis-back"):
-            self.compose.tell("redis", "endpoint.sock", f"lead {NOWHERE if command == 'redis-away' else PRIMARY}")
-        return self.compose.status()
+            self.compose.must_tell("redis", "endpoint.sock", f"lead {NOWHERE if command == 'redis-away' else PRIMARY}")
 
     def pause(self, name, paused):
         # docker refuses to do it twice.

@@ -70,8 +70,10 @@ def check_processor(setting, image):
         if not works:
             raise Problem(f"{setting}={image}: it isn't here and can't be pulled: {said.splitlines()[-1] if said else 'no reason given'}")
         _, ours = ask("docker", "image", "inspect", "--format", "{{.Architecture}}", image)
-    _, machine = ask("docker", "version", "--format", "{{.Server.Arch}}")
-    if machine and ours != machine:
+    works, machine = ask("docker", "version", "--format", "{{.Server.Arch}}")
+    if not works:
+        raise Problem(f"docker doesn't say what processor it is for: {machine}")
+    if ours != machine:
         raise Problem(f"{setting}={image} is for {ours} and this machine is {machine}: build or pull it for this one")
 
 

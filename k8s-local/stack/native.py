@@ -14,7 +14,7 @@ import sys
 import time
 
 from . import processes
-from .control import ask
+from .control import ask, must
 from .problem import Problem
 from .settings import HERE, ROOT, make_state, remove_state
 from .supervisor import programs
@@ -114,8 +114,8 @@ class Native:
 
     def heal(self, status):
         """Ends what chaos broke and, ended itself, didn't mend."""
+        must(self.socket, "heal")
         print(f"local: {', '.join(status['broken'])}: mended")
-        ask(self.socket, "heal")
 
     def fingerprint(self):
         """Differs where a running stack would have to be another one: settings, or programs that were built again."""

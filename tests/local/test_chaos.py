@@ -3,12 +3,12 @@ shown once, with a store that is emptied behind everybody's back."""
 
 import re
 import signal
+import subprocess
 import threading
 import time
 
 import pytest
-from conftest import WITHIN_S
-from test_native import until
+from conftest import WITHIN_S, until
 
 
 def figures(output):
@@ -38,18 +38,23 @@ FOR_A_WHILE = {
 
 
 def begun(running, fault):
-    """A run of chaos in the middle of the fault, in its long form: nothing mends it meanwhile."""
-    process = running.start("chaos", fault)
-    until(lambda: running.status()["broken"] or process.poll() is not None, "something is broken")
-    status = running.status()
-    assert len(status["broken"]) == 1 and re.fullmatch(FOR_A_WHILE[fault], status["broken"][0]), status
-    assert not status["ready"]
-    return process
+    """A run of chaos in the middle of the fault, which it doesn't end for as long as it may be, and the status then."""
+    process = running.start("chaos", "--seconds", "60", fault)
+    seen = {}
+
+    def something_is_broken():
+        seen.update(running.status())
+        return seen["broken"] or process.poll() is not None
+
+    until(something_is_broken, "something is broken")
+    assert len(seen["broken"]) == 1 and re.fullmatch(FOR_A_WHILE[fault], seen["broken"][0]), seen
+    assert not seen["ready"]
+    return process, seen
 
 
 @pytest.mark.parametrize("fault", FOR_A_WHILE)
 def test_an_interrupted_run_mends_what_it_broke(running, fault):
-    process = begun(running, fault)
+    process, _ = begun(running, fault)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=WITHIN_S)
     assert process.returncode == 130 and "what was broken is mended" in output, output
@@ -59,17 +64,52 @@ def test_an_interrupted_run_mends_what_it_broke(running, fault):
 
 @pytest.mark.parametrize("fault", FOR_A_WHILE)
 def test_what_a_killed_run_left_broken_is_said_and_mended_by_the_next_up(running, fault):
-    process = begun(running, fault)
+    process, seen = begun(running, fault)
     process.kill()
     process.communicate(timeout=WITHIN_S)
-    pids = running.status()["pids"]
     said = running.run("status")
     assert said.code == 1 and "not ready" in said.output, said.output
     assert re.search(FOR_A_WHILE[fault] + ": make local-up mends it", said.output), said.output
     up = running.run("up")
     assert up.code == 0 and re.search(FOR_A_WHILE[fault] + ": mended", up.output), up.output
     status = running.status()
-    assert status["ready"] and status["broken"] == [] and status["pids"] == pids
+    assert status["ready"] and status["broken"] == [] and status["pids"] == seen["pids"]
+
+
+def test_a_fault_that_nobody_carries_out_is_no_fault(tmp_path):
+    from stack import chaos
+    from stack.problem import Problem
+
+    hands = chaos.Processes(tmp_path)
+    for fault in (chaos.drop_sockets, chaos.redis_away, chaos.rotate):
+        with pytest.raises(Problem, match="nobody answered"):
+            fault(chaos.Stack(hands, 1, 1))
+    with pytest.raises(Problem, match="no instance is ready"):
+        chaos.kill(chaos.Stack(hands, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("""echo '{"error": "the door is shut"}'""", "the clients have no result: the door is shut"),
+        ("exit 7", "the clients ended with 7 and no result"),
+        ("""echo '{"clean": true}'""", "the clients ended before the faults did"),
+    ],
+)
+def test_clients_that_end_too_early_are_told_in_one_line(program, said):
+    from stack.chaos import Witness
+    from stack.problem import Problem
+
+    process = subprocess.Popen(["sh", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.wait()
+    with pytest.raises(Problem, match=said):
+        Witness(process).note("kill")
+
+
+def test_chaos_takes_only_seconds_that_a_frozen_instance_survives(running):
+    for wrong in ("0", "61", "-3", "long"):
+        done = running.run("chaos", "--seconds", wrong, "freeze")
+        assert done.code == 2 and "allowed is a whole number from 1 to 60" in done.output, done.output
 
 
 @pytest.mark.long

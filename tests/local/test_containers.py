@@ -78,6 +78,17 @@ def test_an_image_for_another_processor_is_told(local, faked, setting, layers):
     assert not local.state.exists()
 
 
+def test_a_docker_that_does_not_say_its_processor_is_told(local, faked):
+    from stack.processes import hold_port
+
+    path = faked(docker=f"version*) echo 'the daemon went away' >&2; exit 1 ;;\n'image inspect'*) echo amd64 ;;\n{WORKS}")
+    with hold_port(0, "LOCAL_PORT") as port, hold_port(0, "LOCAL_REDIS_PORT") as redis_port:
+        ports = {"LOCAL_PORT": str(port.getsockname()[1]), "LOCAL_REDIS_PORT": str(redis_port.getsockname()[1])}
+        done = local.run("up", LOCAL_RUNTIME="compose", PATH=path, **ports)
+    assert done.code == 1 and "docker doesn't say what processor it is for: the daemon went away" in done.output, done.output
+    assert not local.state.exists()
+
+
 def started(local, runtime, **told):
     """As if that runtime had been started with this."""
     from stack.marker import Marker
@@ -207,6 +218,21 @@ def test_a_container_whose_end_fails_is_started_all_the_same(by_hand, tmp_path):
     with pytest.raises(Problem, match="docker kill two failed"):
         stack.front("kill 10.0.0.2:8080")
     assert log.read_text() == "start two\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("cut", "the container of front wasn't reached"), ("kill 10.9.9.9:8080", "no container has the address 10.9.9.9")],
+)
+def test_what_chaos_cannot_do_to_a_container_is_no_fault(by_hand, command, said):
+    from stack.problem import Problem
+
+    stack, log = by_hand
+    with pytest.raises(Problem, match=said):
+        stack.front(command)
+    with pytest.raises(Problem, match="the container of redis wasn't reached"):
+        stack.supervisor("redis-away")
+    assert not log.exists()
 
 
 def test_chaos_in_containers_is_a_part_of_chaos():
