@@ -170,6 +170,16 @@ run "each_rule_is_an_alert_and_each_page_a_dashboard" {
   }
 
   assert {
+    condition     = google_monitoring_alert_policy.rule["ConfabNothingDelivered-none"].conditions[0].condition_prometheus_query_language[0].query == "sum by (instance) (increase(confab_acknowledgements_total{job=\"confab\",attempt=\"first\"}[10m])) > 10 unless sum by (instance) (increase(confab_delivery_duration_seconds_count{job=\"confab\"}[10m])) > 0"
+    error_message = "each metric of a query, and nothing but metrics"
+  }
+
+  assert {
+    condition     = endswith(google_monitoring_alert_policy.rule["ConfabUndelivered-fast"].conditions[0].condition_prometheus_query_language[0].query, "(sum(rate(confab_deliveries_dropped_total{job=\"confab\",reason=~\"overflow|stalled|reset\"}[5m])) or vector(0)))) > 14.4 * 0.001")
+    error_message = "also where several are added"
+  }
+
+  assert {
     condition     = strcontains(google_monitoring_alert_policy.rule["ConfabDegraded-fast"].documentation[0].content, "https://docs.example.com/operations/degraded.md")
     error_message = "a link to its runbook"
   }
