@@ -6,6 +6,7 @@ import sys
 
 import kubernetes_validate
 import pytest
+from conftest import ROOT
 from manifests import (
     COMPONENTS, K8S_LOCAL, KUSTOMIZE_BUILD, LAYERS, NO_KUSTOMIZE, OVERLAYS, built, combined, compose, dockerfiles, named, yaml_files,
 )  # fmt: skip
@@ -143,4 +144,9 @@ def test_yaml_is_clean():
 @pytest.mark.parametrize("file", dockerfiles(), ids=lambda file: str(file.parent.name))
 def test_dockerfiles_are_clean(file):
     done = subprocess.run(["hadolint", file], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_shell_scripts_are_clean():
+    done = subprocess.run([ROOT / "tests" / "shell"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
