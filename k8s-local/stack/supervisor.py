@@ -155,8 +155,10 @@ class Supervisor:
 
     def heal(self):
         """Ends everything that chaos began: whoever began it may be gone."""
-        self.redis.freeze(False)
-        self.redis.be_away(False)
+        if self.redis.frozen:
+            self.redis.freeze(False)
+        if self.redis.away:
+            self.redis.be_away(False)
         for one in self.front_status()["instances"]:
             if one["frozen"]:
                 must(self.state / "front.sock", f"thaw {one['name']}")
