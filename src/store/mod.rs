@@ -74,7 +74,8 @@ pub trait Store: Send + Sync + 'static {
     /// The newest entries before an offset (exclusive; `None`: the newest of all), oldest first.
     fn read_before(&self, room: &RoomId, before: Option<u64>, page: PageSize) -> Pending<Page>;
 
-    /// Position and number of members of each room, in the order asked, read in one go.
+    /// Position and number of members of each room, in the order asked, read in one go. A room whose data can't be read is
+    /// as one without a log or without members: reading it says what it is.
     fn check(&self, rooms: Vec<RoomId>) -> Pending<Vec<Checked>>;
 
     /// Subscribes this instance to a room's publications. Once the future is ready, every later publication reaches the

@@ -81,6 +81,23 @@ async fn an_error_in_the_log_names_the_keys_of_what_cannot_be_read() {
 }
 
 #[tokio::test]
+async fn what_is_foreign_in_one_room_keeps_no_other_from_being_checked() {
+    let server = RedisServer::start().await;
+    let (store, _feed) = connect(options(server.port())).await;
+    let top = write(&store, "good", "k").await.position;
+    store.enter(&room("good"), &user("ada"), 0).await.unwrap();
+    server.cli(&["SET", "confab:{string}:meta", "hello"]).await;
+    server.cli(&["LPUSH", "confab:{list}:meta", "hello"]).await;
+    server.cli(&["HSET", "confab:{hash}:meta", "m", "hello"]).await;
+    server.cli(&["SET", "confab:{members}:members", "hello"]).await;
+    let rooms = ["string", "list", "good", "hash", "members", "good"].map(room).to_vec();
+    let checked = store.check(rooms).await.unwrap();
+    let answers: Vec<_> = checked.iter().map(|checked| (checked.position.offset, checked.members)).collect();
+    assert_eq!(answers, [(0, 0), (0, 0), (1, 1), (0, 0), (0, 0), (1, 1)]);
+    assert_eq!(checked[2].position, top);
+}
+
+#[tokio::test]
 async fn entries_that_are_not_ours_or_do_not_follow_are_not_served() {
     let server = RedisServer::start().await;
     let (store, _feed) = connect(options(server.port())).await;

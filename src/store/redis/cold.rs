@@ -36,7 +36,30 @@ impl Cold {
         })
     }
 
+    /// Asks, and reads all answers: nil for one that says that what is under the key isn't ours.
+    pub async fn ask_each(&self, mut pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
+        self.carried_out(&mut pipeline, |commands, answers| {
+            let own = |(answer, command): (Result<Value, RedisError>, &Cmd)| match answer {
+                Err(error) if Fault::of(&error) == Fault::Foreign => {
+                    foreign::refused(Some(command), &error);
+                    Ok(Value::Nil)
+                }
+                other => other,
+            };
+            first_error(answers.into_iter().zip(commands.cmd_iter()).map(own))
+        })
+        .await
+    }
+
     async fn answers(&self, pipeline: &mut Pipeline) -> Result<Vec<Value>, StoreError> {
+        self.carried_out(pipeline, |_, answers| first_error(answers.into_iter())).await
+    }
+
+    async fn carried_out(
+        &self,
+        pipeline: &mut Pipeline,
+        judge: impl Fn(&Pipeline, Vec<Result<Value, RedisError>>) -> Result<Vec<Value>, (usize, RedisError)>,
+    ) -> Result<Vec<Value>, StoreError> {
         let mut connection = self.dialer.checkout().await.map_err(|error| {
             tracing::debug!(%error, "no connection to Redis");
             StoreError::Unavailable { retry_ms: AWAY_RETRY_MS }
@@ -45,7 +68,7 @@ impl Cold {
         for attempt in 0..2 {
             let asked: Result<Vec<Result<Value, RedisError>>, _> = pipeline.query_async(&mut *connection).await;
             let (at, error) = match asked {
-                Ok(answers) => match first_error(answers) {
+                Ok(answers) => match judge(pipeline, answers) {
                     Ok(answers) => return Ok(answers),
                     Err(first) => first,
                 },
@@ -79,8 +102,8 @@ impl Cold {
 }
 
 /// All answers, or the first error and which answer it is.
-fn first_error(answers: Vec<Result<Value, RedisError>>) -> Result<Vec<Value>, (usize, RedisError)> {
-    answers.into_iter().enumerate().map(|(at, answer)| answer.map_err(|error| (at, error))).collect()
+fn first_error(answers: impl Iterator<Item = Result<Value, RedisError>>) -> Result<Vec<Value>, (usize, RedisError)> {
+    answers.enumerate().map(|(at, answer)| answer.map_err(|error| (at, error))).collect()
 }
 
 /// A pipeline of one command.

@@ -362,20 +362,27 @@ impl Store for Redis {
             pipeline.cmd("HGET").arg(names.meta()).arg(META_FIELD);
             pipeline.cmd("HLEN").arg(names.members());
         }
-        let idle_ms = self.limits.history_idle_ms;
-        self.ask(pipeline, move |answers| {
-            let mut answers = answers.into_iter();
-            let now = time(&answers.next()?)?;
+        if let Err(away) = self.reachable() {
+            return std::future::ready(Err(away)).boxed();
+        }
+        let (cold, names, idle_ms) = (self.cold.clone(), self.names.clone(), self.limits.history_idle_ms);
+        async move {
+            let mut answers = cold.ask_each(pipeline).await?.into_iter();
+            let now = answers.next().as_ref().and_then(time).ok_or(StoreError::Corrupt)?;
             let mut checked = Vec::with_capacity(rooms.len());
+            // Whatever is under the keys of one, the others are checked.
             while let (Some(meta), Some(members)) = (answers.next(), answers.next()) {
-                let position = Meta::of(&meta)?.filter(|meta| !meta.has_ended(now, idle_ms));
-                checked.push(Checked {
-                    position: position.map_or(Position::ZERO, |meta| meta.top),
-                    members: integer(&members)?,
+                let meta = Meta::of(&meta).unwrap_or_else(|| {
+                    foreign::complain(&names.room(&rooms[checked.len()]).meta(), None);
+                    None
                 });
+                let position =
+                    meta.filter(|meta| !meta.has_ended(now, idle_ms)).map_or(Position::ZERO, |meta| meta.top);
+                checked.push(Checked { position, members: integer(&members).unwrap_or(0) });
             }
-            Some(checked)
-        })
+            Ok(checked)
+        }
+        .boxed()
     }
 
     fn subscribe(&self, room: &RoomId) -> Pending<()> {
