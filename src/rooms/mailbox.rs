@@ -48,16 +48,22 @@ struct Named {
 
 #[derive(Debug, Default)]
 struct Queue {
-    frames: VecDeque<Bytes>,
+    frames: VecDeque<Frame>,
     bytes: usize,
     notes: Vec<Note>,
     /// Sampled entries, each with how many frames are written before its own is.
     marks: Vec<(usize, Mark)>,
-    live: Option<Live>,
     overflowed: bool,
     /// Live entries that were dropped with the queue, or came after it.
     overflow: u64,
     drained: Vec<Waker>,
+}
+
+/// An encoded event that waits.
+#[derive(Debug)]
+struct Frame {
+    bytes: Bytes,
+    live: Option<Live>,
 }
 
 /// Entries that wait to be written though their client is live: how late they are is measured.
@@ -66,7 +72,7 @@ pub struct Live {
     /// When the oldest was stored, by the store's clock.
     pub stored_at: Millis,
     /// How many there are.
-    pub entries: u64,
+    pub entries: u32,
 }
 
 /// Something the socket task itself has to know; few and small, so not counted in bytes.
@@ -93,19 +99,21 @@ pub struct Taken {
     pub notes: Vec<Note>,
     /// The sampled entries among the frames.
     pub marks: Vec<Mark>,
-    /// The live entries among the frames of this turn and those before, once none is left behind.
+    /// The live entries among the frames.
     pub live: Option<Live>,
     /// The reader was too slow; nothing else will come.
     pub overflowed: bool,
 }
 
-/// Live entries that a socket which ends leaves behind. Of those that went out in part all count.
+/// Live entries that a socket which ends leaves behind.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Undelivered {
     /// The reader was too slow for them.
     pub overflow: u64,
     /// They wait.
     pub waiting: u64,
+    /// Bytes of all that waits, or did when the reader was found too slow.
+    pub bytes: usize,
 }
 
 impl Taken {
@@ -175,20 +183,19 @@ impl Mailbox {
     /// The same for one with entries for a client that is live.
     pub fn push_live(&self, frame: Bytes, live: Option<Live>) {
         let mut queue = self.lock();
-        queue.note_live(live);
         if queue.overflowed {
-            queue.count_overflow();
+            queue.overflow += entries(live.as_ref());
             return;
         }
         queue.bytes += frame.len();
         if queue.bytes > self.limit {
             queue.overflowed = true;
+            queue.overflow = queue.waiting() + entries(live.as_ref());
             queue.frames = VecDeque::new();
             queue.marks = Vec::new();
-            queue.count_overflow();
             queue.wake_drained();
         } else {
-            queue.frames.push_back(frame);
+            queue.frames.push_back(Frame { bytes: frame, live });
         }
         drop(queue);
         self.reader.wake();
@@ -231,18 +238,17 @@ impl Mailbox {
         taken.notes.append(&mut queue.notes);
         taken.overflowed = queue.overflowed;
         let mut bytes = 0;
-        while let Some(frame) = queue.frames.front() {
-            if (!taken.frames.is_empty() || most == 0) && bytes + frame.len() > most {
+        while let Some(next) = queue.frames.front() {
+            if (!taken.frames.is_empty() || most == 0) && bytes + next.bytes.len() > most {
                 break;
             }
-            bytes += frame.len();
-            taken.frames.extend(queue.frames.pop_front());
+            let Some(frame) = queue.frames.pop_front() else { break };
+            bytes += frame.bytes.len();
+            taken.frames.push(frame.bytes);
+            taken.live = Live::both(taken.live, frame.live);
         }
         queue.bytes = queue.bytes.saturating_sub(bytes);
         queue.take_marks(taken);
-        if queue.frames.is_empty() {
-            taken.live = queue.live.take();
-        }
         if bytes > 0 {
             queue.wake_drained();
         }
@@ -263,8 +269,10 @@ impl Mailbox {
     /// The socket has ended and left its rooms: takes what it was live for and never gets.
     pub fn take_undelivered(&self) -> Undelivered {
         let mut queue = self.lock();
-        let waiting = queue.live.take().map_or(0, |live| live.entries);
-        Undelivered { overflow: std::mem::take(&mut queue.overflow), waiting }
+        let waiting = queue.waiting();
+        queue.frames.clear();
+        queue.marks.clear();
+        Undelivered { overflow: std::mem::take(&mut queue.overflow), waiting, bytes: std::mem::take(&mut queue.bytes) }
     }
 
     /// Bytes that wait.
@@ -300,25 +308,27 @@ impl Queue {
         });
     }
 
-    fn note_live(&mut self, live: Option<Live>) {
-        let Some(more) = live else { return };
-        match &mut self.live {
-            // What came first was stored first, but rooms differ.
-            Some(waiting) => {
-                waiting.stored_at = waiting.stored_at.min(more.stored_at);
-                waiting.entries += more.entries;
-            }
-            none => *none = Some(more),
-        }
-    }
-
-    fn count_overflow(&mut self) {
-        self.overflow += self.live.take().map_or(0, |live| live.entries);
+    /// Live entries that wait.
+    fn waiting(&self) -> u64 {
+        self.frames.iter().map(|frame| entries(frame.live.as_ref())).sum()
     }
 
     fn wake_drained(&mut self) {
         self.drained.drain(..).for_each(Waker::wake);
     }
+}
+
+impl Live {
+    /// Those of two events that are written together.
+    fn both(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+        // What came first was stored first, but rooms differ.
+        Some(Self { stored_at: a.stored_at.min(b.stored_at), entries: a.entries.saturating_add(b.entries) })
+    }
+}
+
+fn entries(live: Option<&Live>) -> u64 {
+    live.map_or(0, |live| u64::from(live.entries))
 }
 
 #[cfg(test)]
@@ -339,17 +349,31 @@ mod tests {
         };
         let mut taken = Taken::default();
         push(10, 3);
-        mailbox.take(100, &mut taken);
-        assert_eq!(taken.live, Some(Live { stored_at: 1, entries: 3 }));
-        assert_eq!(mailbox.take_undelivered(), Undelivered::default(), "what was taken out is the socket's");
+        push(10, 1);
+        push(70, 2);
+        mailbox.take(20, &mut taken);
+        assert_eq!(taken.live, Some(Live { stored_at: 1, entries: 4 }), "those of this turn, whatever is behind them");
+        assert_eq!(mailbox.take_undelivered(), Undelivered { overflow: 0, waiting: 2, bytes: 70 });
         push(10, 4);
         mailbox.push(Bytes::from_static(b"a reply"));
-        assert_eq!(mailbox.take_undelivered(), Undelivered { overflow: 0, waiting: 4 });
+        assert_eq!(mailbox.take_undelivered(), Undelivered { overflow: 0, waiting: 4, bytes: 17 });
         push(10, 5);
         push(100, 6);
         push(1, 7);
-        assert_eq!(mailbox.take_undelivered(), Undelivered { overflow: 5 + 6 + 7, waiting: 0 });
+        assert_eq!(mailbox.take_undelivered(), Undelivered { overflow: 5 + 6 + 7, waiting: 0, bytes: 110 });
         assert_eq!(mailbox.take_undelivered(), Undelivered::default(), "once");
+    }
+
+    #[test]
+    fn entries_that_are_written_together_are_as_late_as_the_oldest() {
+        let mailbox = Mailbox::new(1, Dialect::Native, 100);
+        let mut taken = Taken::default();
+        for (stored_at, entries) in [(7, 1), (5, 2), (6, 1)] {
+            mailbox.push_live(Bytes::from_static(b"entries"), Some(Live { stored_at, entries }));
+            mailbox.push(Bytes::from_static(b"a reply"));
+        }
+        mailbox.take(100, &mut taken);
+        assert_eq!((taken.frames.len(), taken.live), (6, Some(Live { stored_at: 5, entries: 4 })));
     }
 
     #[test]

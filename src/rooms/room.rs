@@ -234,7 +234,8 @@ impl State {
         }
         let sampled = self.expected.begin(&deliver);
         if !self.live.is_empty() {
-            let live = deliver.first().map(|first| Live { stored_at: first.at, entries: deliver.len() as u64 });
+            let entries = u32::try_from(deliver.len()).unwrap_or(u32::MAX);
+            let live = deliver.first().map(|first| Live { stored_at: first.at, entries });
             let entries = Entries { room, entries: &deliver };
             let mut push = Push::live(&entries, live);
             self.live.iter().for_each(|mailbox| push.to(mailbox));

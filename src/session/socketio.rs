@@ -48,6 +48,13 @@ pub enum Action {
         /// What went wrong.
         error: Option<Cow<'static, str>>,
     },
+    /// A message isn't stored, because the store is away: count it, and answer the event with this.
+    NotStored {
+        /// Its number, if it wants an answer.
+        ack: Option<AckId>,
+        /// What went wrong.
+        error: &'static str,
+    },
     /// Read the record of an earlier connection; report it to [`Session::recalled`].
     Recall {
         /// Its `pid`; the seal isn't checked yet.
@@ -398,7 +405,7 @@ impl Session {
     fn send(&mut self, text: Arc<str>, ack: Option<AckId>, out: &mut Vec<Action>) {
         match &self.seat {
             None => refuse(out, ack, NO_SESSION),
-            Some(_) if self.away_by.is_some() => refuse(out, ack, STORE_AWAY),
+            Some(_) if self.away_by.is_some() => out.push(Action::NotStored { ack, error: STORE_AWAY }),
             Some(Seat { user, room }) => {
                 out.push(Action::Write { ack, user: user.clone(), room: room.clone(), text });
             }

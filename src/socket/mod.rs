@@ -522,7 +522,7 @@ impl<C: Client> Socket<C> {
         let frames = taken.frames.len();
         if self.end_by.is_some() || self.link.send(&taken.frames, frame).is_err() {
             if let Some(live) = taken.live {
-                self.hub.metrics.deliveries_dropped.add(DeliveryLoss::Closed, live.entries);
+                self.hub.metrics.deliveries_dropped.add(DeliveryLoss::Closed, u64::from(live.entries));
             }
             return self.end(Ending::Gone);
         }
@@ -540,14 +540,14 @@ impl<C: Client> Socket<C> {
         marks.iter().for_each(|mark| mark.written(frames));
         if let Some(live) = live {
             let late = micros_between(live.stored_at, unix_ms());
-            self.hub.metrics.delivery_duration.record_many(C::PROTOCOL, late, live.entries);
+            self.hub.metrics.delivery_duration.record_many(C::PROTOCOL, late, u64::from(live.entries));
         }
     }
 
-    /// Nobody pushes any more. Returns how many entries that is.
-    fn count_undelivered(&mut self, ending: Ending) -> u64 {
-        let Undelivered { overflow, waiting } = self.mailbox.take_undelivered();
-        let unflushed = self.unflushed.take().and_then(|sent| sent.live).map_or(0, |live| live.entries);
+    /// Nobody pushes any more. Returns how many entries never got there, and the bytes that waited.
+    fn count_undelivered(&mut self, ending: Ending) -> (u64, usize) {
+        let Undelivered { overflow, waiting, bytes } = self.mailbox.take_undelivered();
+        let unflushed = self.unflushed.take().and_then(|sent| sent.live).map_or(0, |live| u64::from(live.entries));
         let reason = match ending {
             _ if overflow > 0 => DeliveryLoss::Overflow,
             Ending::By(Close::Slow) => DeliveryLoss::Stalled,
@@ -555,7 +555,7 @@ impl<C: Client> Socket<C> {
         };
         let dropped = overflow + waiting + unflushed;
         self.hub.metrics.deliveries_dropped.add(reason, dropped);
-        dropped
+        (dropped, bytes)
     }
 
     /// Closes where the client wants to.
@@ -580,18 +580,18 @@ impl<C: Client> Socket<C> {
             self.enter(SocketState::Closing);
             self.end_by = Some(self.hub.clock.now() + LINGER_MS);
             self.client.depart();
-            let dropped = self.count_undelivered(ending);
+            let (dropped, waiting_bytes) = self.count_undelivered(ending);
             if let Ending::By(close @ (Close::Slow | Close::Budget)) = ending {
                 tracing::warn!(
                     code = close.code(),
                     reason = close.reason(),
                     protocol = C::PROTOCOL.as_str(),
                     dropped,
-                    waiting_bytes = self.mailbox.bytes(),
+                    waiting_bytes,
                     trace_id = self.trace.map(followed::trace_id),
                     span_id = self.trace.map(followed::span_id),
                     trace_sampled = self.trace.map(Trace::is_sampled),
-                    "a client's connection is closed for what it did"
+                    "a client that does too much or reads too slowly is closed"
                 );
             }
         }

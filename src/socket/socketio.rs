@@ -146,7 +146,9 @@ impl Socketio {
         let command = type_of(&said);
         let mut actions = Vec::new();
         self.session.receive(said, now, &mut actions);
-        let refused = |action: &Action| matches!(action, Action::Answer { error: Some(_), .. } | Action::Ignored);
+        let refused = |action: &Action| {
+            matches!(action, Action::Answer { error: Some(_), .. } | Action::NotStored { .. } | Action::Ignored)
+        };
         if let Some(command) = command
             && actions.iter().any(refused)
         {
@@ -165,6 +167,11 @@ impl Socketio {
                 Action::Connected => self.connected(),
                 Action::NoNamespace { namespace } => self.mailbox.push(event::no_namespace(&namespace)),
                 Action::Answer { ack, error } => self.mailbox.push(event::answer(ack, error.as_deref())),
+                // It has failed like what the store itself doesn't answer.
+                Action::NotStored { ack, error } => {
+                    count_write(&self.hub.metrics, Self::PROTOCOL, Instant::now(), None);
+                    ack.into_iter().for_each(|ack| self.mailbox.push(event::answer(ack, Some(error))));
+                }
                 Action::Recall { pid, offset } => self.recall(pid, offset),
                 Action::Join(join) => self.join(join, now),
                 Action::Leave { user, room } => {

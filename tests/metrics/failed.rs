@@ -4,11 +4,16 @@ use serde_json::json;
 
 use crate::redis::RedisServer;
 use crate::scrape::{Instance, value};
+use crate::socketio::Socketio;
 
 const WRITES: &str = "confab_acknowledgement_duration_seconds_count";
 
 fn outcome(outcome: &str) -> String {
-    format!("{WRITES}{{protocol=\"native\",outcome=\"{outcome}\"}}")
+    outcome_by("native", outcome)
+}
+
+fn outcome_by(protocol: &str, outcome: &str) -> String {
+    format!("{WRITES}{{protocol=\"{protocol}\",outcome=\"{outcome}\"}}")
 }
 
 #[tokio::test]
@@ -20,6 +25,9 @@ async fn a_write_that_is_refused_because_the_store_is_away_counts_as_failed() {
     client.ask(json!({"type": "send", "id": 2, "room": "lobby", "key": "k1", "text": "stored"})).await;
     let before = instance.until(&outcome("acknowledged"), |count| count == 1.0).await;
     assert_eq!(value(&before, &outcome("failed")), 0.0);
+    let mut sue = Socketio::connect(&instance).await;
+    sue.say("420[\"signin\",{\"user\":\"Sue\",\"room\":\"lobby\"}]").await;
+    sue.hear("430").await;
 
     redis.stop();
     // By then every session refuses at once, without asking the store.
@@ -31,6 +39,13 @@ async fn a_write_that_is_refused_because_the_store_is_away_counts_as_failed() {
     }
     let after = instance.until(&outcome("failed"), |count| count == 3.0).await;
     assert_eq!(value(&after, &outcome("refused")), 0.0);
+
+    // By Socket.IO's door with and without a wish for an answer.
+    sue.say("42[\"sendMessage\",\"not stored\"]").await;
+    sue.say("421[\"sendMessage\",\"not stored\"]").await;
+    sue.hear("431[\"The store can't be reached").await;
+    let after = instance.until(&outcome_by("socketio", "failed"), |count| count == 2.0).await;
+    assert_eq!(value(&after, &outcome_by("socketio", "refused")), 0.0);
 
     // What isn't a write isn't counted as one.
     let told = client.say(json!({"type": "join", "id": 6, "room": "elsewhere"})).await;

@@ -11,3 +11,4 @@ mod lost;
 mod moved;
 mod port;
 mod scrape;
+mod socketio;

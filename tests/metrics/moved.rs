@@ -6,16 +6,14 @@ use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use confab::metrics::{Kind, LIST};
-use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::redis::RedisServer;
 use crate::scrape::{Instance, parse, value};
 use crate::served::{Client, PATIENCE};
+use crate::socketio::Socketio;
 
 /// What nothing outside the program can cause, and what holds it instead.
 const HELD_ELSEWHERE: &[(&str, &str)] =
@@ -34,38 +32,6 @@ impl Seen {
                 self.0.insert(name);
             }
         }
-    }
-}
-
-/// A Socket.IO client in the words of its wire.
-struct Socketio(WebSocketStream<TcpStream>);
-
-impl Socketio {
-    async fn connect(instance: &Instance) -> Self {
-        let port = &instance.served.port;
-        let tcp = TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
-        let url = format!("ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket");
-        let mut client = Self(client_async(url, tcp).await.unwrap().0);
-        client.say("40").await;
-        client.hear("40").await;
-        client
-    }
-
-    async fn say(&mut self, packet: &str) {
-        self.0.send(Message::text(packet)).await.unwrap();
-    }
-
-    async fn hear(&mut self, beginning: &str) {
-        let heard = async {
-            loop {
-                if let Message::Text(text) = self.0.next().await.unwrap().unwrap()
-                    && text.starts_with(beginning)
-                {
-                    return;
-                }
-            }
-        };
-        timeout(PATIENCE, heard).await.expect(beginning);
     }
 }
 

@@ -263,8 +263,9 @@ fn while_the_store_is_away_who_must_come_back_is_closed_and_others_are_told() {
     assert!(matches!(&actions[..], [Action::Close(Close::StoreAway, Some(_))]));
     let mut driven = Driven::member();
     driven.session.reachable(false, 0);
-    assert_eq!(driven.calls(message("x")), [answer("The store can't be reached. Try again.")]);
-    assert_eq!(driven.calls(sign_in("Ada", "S")), [answer("The store can't be reached. Try again.")]);
+    let error = "The store can't be reached. Try again.";
+    assert_eq!(driven.calls(message("x")), [Action::NotStored { ack: Some(1), error }]);
+    assert_eq!(driven.calls(sign_in("Ada", "S")), [answer(error)]);
     assert!(matches!(&driven.calls(update("Ada", "S"))[..], [Action::Close(Close::StoreAway, _)]));
     assert!(matches!(&driven.ticks(300_000)[..], [Action::Close(Close::StoreAway, _)]));
 }
