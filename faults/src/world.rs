@@ -120,6 +120,7 @@ struct Chatting {
     number: usize,
     shown: Rc<RefCell<Shown>>,
     life: JoinHandle<()>,
+    writes: bool,
     /// Asks it to leave its rooms first.
     quit: Option<Rc<Notify>>,
 }
@@ -225,7 +226,7 @@ impl World {
                 let client = Client::new(shared, number, seed, behaviour);
                 (client.shown(), Some(client.quit()), tokio::task::spawn_local(client.live()))
             };
-            self.clients.push(Chatting { number, shown, life, quit });
+            self.clients.push(Chatting { number, shown, life, writes, quit });
         }
     }
 
@@ -273,6 +274,20 @@ impl World {
         };
         let both = |number: &usize| clients(*number, false) * clients(*number, true);
         (0..self.instances.len()).max_by_key(both).unwrap_or(0)
+    }
+
+    /// The instance that most native clients who write are connected to: they are told why a write fails.
+    #[must_use]
+    pub fn most_written(&self) -> usize {
+        let writers = |number: &usize| {
+            let door = Some(self.instances[*number].front.addr());
+            let there = |client: &&Chatting| {
+                let shown = client.shown.borrow();
+                client.writes && !shown.socketio && shown.door == door
+            };
+            self.clients.iter().filter(there).count()
+        };
+        (0..self.instances.len()).max_by_key(writers).unwrap_or(0)
     }
 
     fn shown(&self) -> impl Iterator<Item = Ref<'_, Shown>> {

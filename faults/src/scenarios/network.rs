@@ -209,7 +209,7 @@ fn partitioned(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
         let unavailable = |what: &What| matches!(what, What::Info { code, .. } if code == "unavailable");
         while world.lasts(unavailable) {
-            let instance = world.busiest();
+            let instance = world.most_written();
             let Some(back) = &world.instances[instance].back else { return Ok(()) };
             world.fault("partition");
             back.set_all(Rule::both(Flow::Drop));
