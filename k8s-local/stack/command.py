@@ -116,11 +116,15 @@ def show(settings, status):
 def down(settings, _):
     begun = time.monotonic()
     with locked(settings):
-        was = [runtime.name for runtime in runtimes(settings).values() if runtime.down()]
+        known = runtimes(settings).values()
+        was = [runtime.name for runtime in known if runtime.down()]
+        strangers = [line for runtime in known if (line := runtime.stranger())]
     if was:
         print(f"local: {', '.join(was)} is down, nothing is left, after {time.monotonic() - begun:.1f} s")
     else:
         print("local: nothing was up")
+    for line in strangers:
+        print(f"local: left alone: {line}")
 
 
 def status(settings, _):
@@ -149,6 +153,8 @@ def open_page(settings, _):
 
 def run_smoke(settings, _):
     runtime, status = running(settings)
+    if "tests" in status.get("layers", ()):
+        return runtime.smoke_within()
     instances = status["front"]["instances"]
     smoke.run(
         status["port"],

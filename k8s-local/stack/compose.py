@@ -29,8 +29,11 @@ NOWHERE = "127.0.0.1:1"
 # Images of somebody else's beside those of docker.BUILT, and what they are needed for.
 OTHERS = {None: "LOCAL_REDIS_IMAGE", "observability": "LOCAL_OTEL_IMAGE", "tests": "LOCAL_PYTHON_IMAGE"}
 
-# Where compose.observability.yaml has Grafana.
-GRAFANA_PORT = 3000
+# The label of its containers that has the folder of the state.
+STATE = "confab.local.state"
+
+# Settings of which compose's files have the number, beside how many instances there are.
+NUMBERS = ("port", "redis_port", "grafana_port", "concurrency", "request_timeout_ms")
 
 
 class Compose:
@@ -68,8 +71,7 @@ class Compose:
 
     def wanted(self):
         """What the settings ask for, as the marker keeps it. Nothing here starts the first instance at the first request."""
-        names = ("port", "redis_port", "concurrency", "request_timeout_ms")
-        wanted = {name: getattr(self.settings, name) for name in names}
+        wanted = {name: getattr(self.settings, name) for name in NUMBERS}
         return wanted | {"instances": max(self.settings.instances, 1), "layers": list(self.settings.layers)}
 
     def compose(self, *arguments, started=None, text=None, quiet=False):
@@ -77,9 +79,9 @@ class Compose:
         program, missing = self.program()
         if program is None:
             raise Problem(missing)
-        started = started or self.marker.read() or self.wanted()
+        started = self.wanted() | (started or self.marker.read() or {})
         told = {"LOCAL_STATE": str(self.state), **self.settings.images}
-        for name in ("port", "redis_port", "concurrency", "request_timeout_ms"):
+        for name in (*NUMBERS, "instances"):
             told[f"LOCAL_{name.upper()}"] = str(started[name])
         files = ["compose.yaml", *(f"compose.{layer}.yaml" for layer in started["layers"])]
         return subprocess.run(
@@ -106,6 +108,7 @@ class Compose:
             broken.append("Redis's address leads nowhere")
             primary = "nobody"
         replicates = self.replicates()
+        grafana = started.get("grafana_port") if "observability" in started["layers"] else None
         return {
             "ready": not broken and replicates and is_ready(front, started["instances"]),
             "broken": broken,
@@ -113,7 +116,9 @@ class Compose:
             "url": f"http://127.0.0.1:{started['port']}/",
             "port": started["port"],
             "redis_port": started["redis_port"],
-            "grafana": f"http://127.0.0.1:{GRAFANA_PORT}/" if "observability" in started["layers"] else None,
+            "grafana_port": grafana,
+            "grafana": f"http://127.0.0.1:{grafana}/" if grafana else None,
+            "layers": started["layers"],
             "front": front,
             "redis": {"primary": primary, "replicates": replicates},
         }
@@ -127,6 +132,19 @@ class Compose:
         """The names of the stack's containers."""
         asked = [part for one in (f"label=com.docker.compose.project={PROJECT}", *filters) for part in ("--filter", one)]
         return docker.carry_out("ps", "--all", *asked, "--format", "{{.Names}}").split()
+
+    def folders(self):
+        """The folders of the state of all whose containers docker has under the name: of one, unless docker was told by hand."""
+        mine = ("--filter", f"label=com.docker.compose.project={PROJECT}", "--filter", f"label={STATE}")
+        return set(docker.carry_out("ps", "--all", *mine, "--format", f'{{{{.Label "{STATE}"}}}}').splitlines())
+
+    def stranger(self):
+        """What docker has of the stack of another folder, and what to do with it; None where it has none."""
+        others = set() if docker.missing() else self.folders() - {str(self.state)}
+        if not others:
+            return None
+        folder = sorted(others)[0]
+        return f"docker has the stack of {folder}, and can have one: LOCAL_STATE={folder} make local-down takes that one down"
 
     def frozen(self):
         return self.containers("status=paused")
@@ -159,15 +177,19 @@ class Compose:
         return done.returncode == 0, (done.stdout + done.stderr).strip()
 
     def up(self):
-        wanted, running = self.wanted(), self.status()
-        for name in ("port", "redis_port"):
+        wanted = self.wanted()
+        ports = ["port", "redis_port", *(["grafana_port"] if "observability" in wanted["layers"] else [])]
+        for name in ports:
             if not wanted[name]:
                 raise Problem(f"LOCAL_{name.upper()}=0: compose needs a port; any free one is for native only")
+        if stranger := self.stranger():
+            raise Problem(stranger)
+        running = self.status()
         if running and running["broken"]:
             self.heal(running)
         if not running and self.down():
             print("local: what an earlier start left is cleaned away")
-        for name in ("port", "redis_port"):
+        for name in ports:
             if not running or wanted[name] != running[name]:
                 check_port(wanted[name], f"LOCAL_{name.upper()}")
         others = [image for layer, image in OTHERS.items() if layer is None or layer in wanted["layers"]]
@@ -191,10 +213,18 @@ class Compose:
         raise Problem(f"the containers don't get ready within {READY_WITHIN_S} s: docker compose -p {PROJECT} logs")
 
     def down(self):
-        if not self.marker.exists():
-            return False
+        known = self.marker.exists()
         if missing := self.missing():
+            if not known:
+                return False
             raise Problem(f"compose brought the stack up, and its containers can't be taken down: {missing}")
+        folders = self.folders()
+        if not known and str(self.state) not in folders:
+            return False
+        if self.stranger():
+            # Compose knows a stack by its name, and under that name is the other one.
+            remove_state(self.state)
+            return True
         done = self.compose("down", "--volumes", "--remove-orphans", "--timeout", "10")
         left = self.left()
         if done.returncode or left:
@@ -210,6 +240,11 @@ class Compose:
         for what in ("volume", "network"):
             found += [f"{what} {name}" for name in docker.carry_out(what, "ls", *mark).split()]
         return found
+
+    def smoke_within(self):
+        """The smoke test of the layer `tests`."""
+        if self.compose("run", "--rm", "--no-deps", "smoke").returncode:
+            raise Problem("the smoke test from within failed: it says why above")
 
     def logs(self, follow):
         self.compose("logs", "--tail", "100", *(["--follow"] if follow else []))

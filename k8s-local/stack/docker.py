@@ -3,6 +3,7 @@
 Must not know: compose or Kubernetes.
 """
 
+import re
 import shutil
 import subprocess
 
@@ -57,10 +58,17 @@ def prepare_images(images, others):
     for setting, (name, folder) in BUILT.items():
         if images[setting] == name:
             print(f"local: building {name} (what hasn't changed is cached)", flush=True)
-            if subprocess.run(["docker", "build", "--quiet", "--tag", name, str(folder)], check=False).returncode:
+            if subprocess.run(["docker", "build", "--quiet", "--tag", name, *labels(folder), str(folder)], check=False).returncode:
                 raise Problem(f"docker build failed for {name}: run docker build {folder} to see why")
     for setting in (*BUILT, *others):
         check_processor(setting, images[setting])
+
+
+def labels(folder):
+    """What an image says of the sources that it is built from."""
+    version = re.search(r'^version = "(.*)"', (folder / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    known, revision = ask("git", "-C", str(ROOT), "rev-parse", "HEAD")
+    return ["--build-arg", f"VERSION={version}", *(["--build-arg", f"REVISION={revision}"] if known else [])]
 
 
 def check_processor(setting, image):

@@ -112,6 +112,8 @@ class Kind:
         if not running:
             if self.down():
                 print("local: what an earlier start left is cleaned away")
+            if stranger := self.stranger():
+                raise Problem(stranger)
             check_port(wanted["port"], "LOCAL_PORT")
         docker.prepare_images(self.settings.images, [setting for setting in IMAGES if setting not in docker.BUILT])
         make_state(self.state)
@@ -190,6 +192,17 @@ class Kind:
             )
             self.must(f"the secret {name}", made)
             self.must(f"the secret {name}", self.kubectl("apply", "-f", "-", text=made.stdout))
+
+    def stranger(self):
+        """That there is a cluster of the name that this folder doesn't know of, and what to do with it; None where there is
+        none."""
+        if self.marker.exists() or self.missing():
+            return None
+        works, clusters = docker.ask("kind", "get", "clusters")
+        if not works or CLUSTER not in clusters.split():
+            return None
+        whose = f"kind has a cluster {CLUSTER} that isn't of {self.state}"
+        return f"{whose}: make local-down with the LOCAL_STATE that it is of, or kind delete cluster --name {CLUSTER}"
 
     def down(self):
         if not self.marker.exists():

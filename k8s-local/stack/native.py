@@ -182,6 +182,9 @@ class Native:
         remove_state(self.state)
         return bool(status or ended or there)
 
+    def stranger(self):
+        """None: there may be any number of native stacks, each in a folder of its own."""
+
     def probe(self, *arguments):
         """Runs `confab probe` through the front: whether it worked, and what it said."""
         url = f"ws://127.0.0.1:{self.status()['port']}/ws"

@@ -4,6 +4,7 @@ Must not know: what runs where. May use: nothing.
 """
 
 import contextlib
+import itertools
 import os
 import shutil
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Settings:
     runtime: str
     port: int
     redis_port: int
+    grafana_port: int
     instances: int
     max_instances: int
     idle_ms: int
@@ -91,6 +93,7 @@ def load(environ=None):
         runtime=choice("LOCAL_RUNTIME", RUNTIMES, "auto"),
         port=number("LOCAL_PORT", 0, 65535),
         redis_port=number("LOCAL_REDIS_PORT", 0, 65535),
+        grafana_port=number("LOCAL_GRAFANA_PORT", 0, 65535),
         instances=number("LOCAL_INSTANCES", 0, 100),
         max_instances=number("LOCAL_MAX_INSTANCES", 1, 100),
         idle_ms=number("LOCAL_IDLE_MS", 1, 86_400_000),
@@ -104,8 +107,12 @@ def load(environ=None):
     )
     if settings.max_instances < settings.instances:
         wrong.append(f"LOCAL_MAX_INSTANCES={settings.max_instances}: allowed is LOCAL_INSTANCES ({settings.instances}) or more")
-    if settings.port and settings.port == settings.redis_port:
-        wrong.append(f"LOCAL_PORT and LOCAL_REDIS_PORT are both {settings.port}: allowed are two different ports")
+    ports = {"LOCAL_PORT": settings.port, "LOCAL_REDIS_PORT": settings.redis_port}
+    if "observability" in layers:
+        ports["LOCAL_GRAFANA_PORT"] = settings.grafana_port
+    for (one, port), (other, same) in itertools.combinations(ports.items(), 2):
+        if port and port == same:
+            wrong.append(f"{one} and {other} are both {port}: allowed are different ports")
     if len(os.fsencode(settings.state)) + SOCKET_NAME > SOCKET_PATH:
         wrong.append(f"LOCAL_STATE={settings.state}: too long for the sockets in it; allowed are {SOCKET_PATH - SOCKET_NAME} bytes")
     if is_foreign(settings.state):

@@ -1,6 +1,8 @@
 """What is said where docker, compose or kind isn't as it should be: a program of that name on PATH says what docker would."""
 
+import contextlib
 import os
+import socket
 
 import pytest
 
@@ -64,26 +66,30 @@ version*) echo amd64 ;;
 """
 
 
+@contextlib.contextmanager
+def free_ports():
+    """The settings of ports that nobody gets by chance."""
+    from stack.processes import hold_port
+
+    with contextlib.ExitStack() as held:
+        names = ("LOCAL_PORT", "LOCAL_REDIS_PORT", "LOCAL_GRAFANA_PORT")
+        yield {name: str(held.enter_context(hold_port(0, name)).getsockname()[1]) for name in names}
+
+
 @pytest.mark.parametrize(
     ("setting", "layers"), [("LOCAL_REDIS_IMAGE", ""), ("LOCAL_OTEL_IMAGE", "observability"), ("LOCAL_IMAGE", "")]
 )
 def test_an_image_for_another_processor_is_told(local, faked, setting, layers):
-    from stack.processes import hold_port
-
     path = faked(docker=f"'image inspect'*other*) echo arm64 ;;\n'image inspect'*) echo amd64 ;;\n{WORKS}")
-    with hold_port(0, "LOCAL_PORT") as port, hold_port(0, "LOCAL_REDIS_PORT") as redis_port:
-        ports = {"LOCAL_PORT": str(port.getsockname()[1]), "LOCAL_REDIS_PORT": str(redis_port.getsockname()[1])}
+    with free_ports() as ports:
         done = local.run("up", LOCAL_RUNTIME="compose", LOCAL_LAYERS=layers, PATH=path, **ports, **{setting: "other:1"})
     assert done.code == 1 and f"{setting}=other:1 is for arm64 and this machine is amd64" in done.output, done.output
     assert not local.state.exists()
 
 
 def test_a_docker_that_does_not_say_its_processor_is_told(local, faked):
-    from stack.processes import hold_port
-
     path = faked(docker=f"version*) echo 'the daemon went away' >&2; exit 1 ;;\n'image inspect'*) echo amd64 ;;\n{WORKS}")
-    with hold_port(0, "LOCAL_PORT") as port, hold_port(0, "LOCAL_REDIS_PORT") as redis_port:
-        ports = {"LOCAL_PORT": str(port.getsockname()[1]), "LOCAL_REDIS_PORT": str(redis_port.getsockname()[1])}
+    with free_ports() as ports:
         done = local.run("up", LOCAL_RUNTIME="compose", PATH=path, **ports)
     assert done.code == 1 and "docker doesn't say what processor it is for: the daemon went away" in done.output, done.output
     assert not local.state.exists()
@@ -107,7 +113,7 @@ COMPOSE = {
 
 def test_a_compose_down_that_fails_says_what_is_left_and_can_be_run_again(local, faked):
     started(local, "compose", **COMPOSE)
-    left = "ps*) echo confab-local-front-1 ;;\n'network ls'*) echo confab-local_front ;;"
+    left = "ps*Label*) ;;\nps*) echo confab-local-front-1 ;;\n'network ls'*) echo confab-local_front ;;"
     path = faked(docker=f"compose*down*) echo 'cannot stop container' >&2; exit 1 ;;\n{left}\n{WORKS}")
     for _ in range(2):
         done = local.run("down", PATH=path)
@@ -119,6 +125,82 @@ def test_a_compose_down_that_fails_says_what_is_left_and_can_be_run_again(local,
     done = local.run("down", PATH=faked(docker=f"compose*down*) ;;\n{WORKS}"))
     assert done.code == 0 and "compose is down, nothing is left" in done.output, done.output
     assert not local.state.exists()
+
+
+def another(folder):
+    """A docker that has the stack of a folder, and what it is told to do to it."""
+    return f"ps*Label*confab.local.state*) echo {folder} ;;\ncompose*' up '*|compose*' down '*) echo \"$*\" >>{folder}.told ;;\n{WORKS}"
+
+
+def test_a_stack_of_another_folder_is_named_and_left_alone(local, faked, tmp_path):
+    theirs = tmp_path / "theirs"
+    path = faked(docker=another(theirs))
+    with free_ports() as ports:
+        done = local.run("up", LOCAL_RUNTIME="compose", PATH=path, **ports)
+    assert done.code == 1 and f"docker has the stack of {theirs}" in done.output, done.output
+    assert not local.state.exists()
+    # Also where a file of this folder says that there was one.
+    for prepare in (lambda: None, lambda: started(local, "compose", **COMPOSE)):
+        prepare()
+        done = local.run("down", PATH=path)
+        assert done.code == 0 and f"left alone: docker has the stack of {theirs}" in done.output, done.output
+        assert not local.state.exists()
+    assert not (tmp_path / "theirs.told").exists()
+
+
+def test_a_stack_whose_folder_is_gone_is_taken_down(local, faked):
+    done = local.run("down", PATH=faked(docker=another(local.state)))
+    assert done.code == 0 and "compose is down, nothing is left" in done.output, done.output
+    assert " down --volumes" in local.state.with_name("state.told").read_text()
+
+
+def test_a_cluster_of_another_folder_is_named_and_left_alone(local, faked, tmp_path):
+    told = tmp_path / "told"
+    kind = f"'get clusters'*) echo confab-local ;;\n*) echo \"$*\" >>{told} ;;"
+    path = faked(docker=WORKS, kubectl="", kind=kind)
+    with free_ports() as ports:
+        done = local.run("up", LOCAL_RUNTIME="kind", PATH=path, **ports)
+    assert done.code == 1 and "kind has a cluster confab-local that isn't of" in done.output, done.output
+    done = local.run("down", PATH=path)
+    assert done.code == 0 and "left alone: kind has a cluster confab-local" in done.output, done.output
+    assert not told.exists() and not local.state.exists()
+
+
+def test_a_port_of_grafana_that_is_taken_is_told_where_grafana_is_asked_for(local, faked):
+    path = faked(docker=f"'image inspect'*) echo arm64 ;;\n{WORKS}")
+    with socket.socket() as taken, free_ports() as ports:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports["LOCAL_GRAFANA_PORT"] = str(taken.getsockname()[1])
+        done = local.run("up", LOCAL_RUNTIME="compose", LOCAL_LAYERS="observability", PATH=path, **ports)
+        assert done.code == 1 and f"port {ports['LOCAL_GRAFANA_PORT']} is taken by python" in done.output, done.output
+        assert f"process {os.getpid()}" in done.output and "set LOCAL_GRAFANA_PORT to another one" in done.output, done.output
+        done = local.run("up", LOCAL_RUNTIME="compose", PATH=path, **ports)
+        assert "is for arm64" in done.output, "it goes on without the layer"
+        ports["LOCAL_GRAFANA_PORT"] = ports["LOCAL_PORT"]
+        done = local.run("up", LOCAL_RUNTIME="compose", LOCAL_LAYERS="observability", PATH=path, **ports)
+    assert done.code == 1 and "LOCAL_PORT and LOCAL_GRAFANA_PORT are both" in done.output, done.output
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_the_layer_of_tests_is_what_smoke_runs(local, faked, tmp_path, passes):
+    started(local, "compose", **COMPOSE | {"layers": ["tests"], "instances": 3})
+    told = tmp_path / "told"
+    path = faked(docker=f"""*front.sock*) echo '{{"instances":[],"waiting":0}}' ;;
+        *endpoint.sock*) echo '{{"target":"redis-primary:6378"}}' ;;
+        compose*' run '*) echo "$LOCAL_INSTANCES $*" >{told}; exit {0 if passes else 1} ;;\n{WORKS}""")
+    done = local.run("smoke", PATH=path)
+    assert told.read_text().startswith("3 ") and "compose.tests.yaml run --rm --no-deps smoke" in told.read_text()
+    assert done.code == (0 if passes else 1) and ("from within failed" in done.output) is not passes, done.output
+
+
+def test_an_image_says_what_it_is_built_from():
+    from conftest import ROOT
+    from stack.docker import labels
+
+    for folder in (ROOT, ROOT / "k8s-local" / "proxy"):
+        version, revision = (given.partition("=")[2] for given in labels(folder)[1::2])
+        assert f'version = "{version}"' in (folder / "Cargo.toml").read_text() and len(revision) == 40
 
 
 def test_a_kind_delete_that_fails_says_what_is_left_and_can_be_run_again(local, faked):
