@@ -7,10 +7,11 @@ import os
 import time
 import webbrowser
 
-from . import chaos, compose_chaos, interrupts, settings as stack_settings, smoke
+from . import chaos, compose_chaos, interrupts, kind_chaos, settings as stack_settings, smoke
 from .compose import Compose
 from .compose_chaos import ComposeStack
 from .kind import Kind
+from .kind_chaos import KindStack
 from .native import Native
 from .problem import Problem, of_the_machine
 
@@ -172,7 +173,7 @@ def run_chaos(settings, arguments):
     elif runtime.name == "compose":
         hands, possible = ComposeStack(runtime), compose_chaos.POSSIBLE
     else:
-        raise Problem(f"chaos needs the native stack or compose; this one is up on {runtime.name}")
+        hands, possible = KindStack(runtime), kind_chaos.POSSIBLE
     for name in arguments.fault:
         chaos.by_name(name)
         if name not in possible:

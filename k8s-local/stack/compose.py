@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from . import docker
-from .control import is_ready
+from .control import NOWHERE, PRIMARY, is_ready
 from .marker import Marker
 from .problem import Problem
 from .processes import check_port
@@ -21,10 +21,6 @@ READY_WITHIN_S = 300
 
 # The oldest docker-compose of its own that reads compose.yaml as it is.
 OLDEST = (1, 27)
-
-# Where Redis's address leads, and where to while it is away: an address of the endpoint's container where nobody listens.
-PRIMARY = "redis-primary:6378"
-NOWHERE = "127.0.0.1:1"
 
 # Images of somebody else's beside those of docker.BUILT, and what they are needed for.
 OTHERS = {None: "LOCAL_REDIS_IMAGE", "observability": "LOCAL_OTEL_IMAGE", "tests": "LOCAL_PYTHON_IMAGE"}

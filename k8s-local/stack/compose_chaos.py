@@ -5,7 +5,7 @@ Containers can be killed, paused and stopped, Redis's address led nowhere, socke
 the subscribers alone need what only the native runtime owns.
 """
 
-from .compose import NOWHERE, PRIMARY
+from .control import NOWHERE, PRIMARY
 from .docker import carry_out
 from .interrupts import held_off
 from .problem import Problem

@@ -8,6 +8,11 @@ from .problem import Problem
 # A roll waits for new instances, a failover for Redis.
 WITHIN_S = 60
 
+# Where Redis's address leads in containers, and in all runtimes while Redis is away: a port of the endpoint's own loopback where
+# nobody listens (RFC 1078's tcpmux).
+PRIMARY = "redis-primary:6378"
+NOWHERE = "127.0.0.1:1"
+
 
 def ask(path, command, within=WITHIN_S):
     """The answer; None where nobody listens. A Problem where the command is refused."""

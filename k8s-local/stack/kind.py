@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from . import docker
-from .control import is_ready
+from .control import NOWHERE, PRIMARY, is_ready
 from .marker import Marker
 from .problem import Problem
 from .processes import check_port
@@ -74,26 +74,48 @@ class Kind:
         started = self.marker.read()
         if started is None:
             return None
-        told = self.kubectl(
-            "-n", NAMESPACE, "exec", "deploy/front", "--",
-            "/usr/local/bin/confab-proxy", "tell", "/run/control/front.sock", "status", quiet=True,
-        )  # fmt: skip
-        if told.returncode:
+        front = self.tell("front", "front.sock")
+        endpoint = self.tell("redis", "endpoint.sock")
+        if front is None or endpoint is None:
             return None
-        front = json.loads(told.stdout)
+        away = endpoint["target"] == NOWHERE
         asked = about_replication((self.state / "secrets" / "redis-users" / "operator").read_text())
         node = self.kubectl("-n", NAMESPACE, "exec", "-i", "redis-replica-0", "--", *IN_CONTAINER, text=asked, quiet=True)
         replicates = is_linked(node.stdout)
         return {
-            "ready": replicates and is_ready(front, started["instances"]),
-            "broken": [],
+            "ready": not away and replicates and is_ready(front, started["instances"]),
+            "broken": ["Redis's address leads nowhere"] if away else [],
             "runtime": self.name,
             "url": f"http://127.0.0.1:{started['port']}/",
             "port": started["port"],
             "redis_port": None,
             "front": front,
-            "redis": {"primary": "redis-primary", "replicates": replicates},
+            "redis": {"primary": "nobody" if away else endpoint["target"].partition(":")[0], "replicates": replicates},
         }
+
+    def tell(self, deployment, control, command="status"):
+        told = self.kubectl(
+            "-n", NAMESPACE, "exec", f"deploy/{deployment}", "--",
+            "/usr/local/bin/confab-proxy", "tell", f"/run/control/{control}", *command.split(), quiet=True,
+        )  # fmt: skip
+        return json.loads(told.stdout) if told.returncode == 0 else None
+
+    def must_tell(self, deployment, control, command):
+        """The same, for what is worth nothing unless it was carried out."""
+        if self.tell(deployment, control, command) is None:
+            raise Problem(f"{command}: the pod of {deployment} wasn't reached, or refused: make local-status")
+
+    def carry_out(self, *command):
+        """What kubectl says to a command in the namespace; a Problem where it fails."""
+        done = self.kubectl("-n", NAMESPACE, *command, quiet=True)
+        if done.returncode:
+            raise Problem(f"kubectl {' '.join(command[:3])} failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def heal(self, status):
+        """Ends what chaos broke and, ended itself, didn't mend."""
+        self.must_tell("redis", "endpoint.sock", f"lead {PRIMARY}")
+        print(f"local: {', '.join(status['broken'])}: mended")
 
     def probe(self, *arguments):
         """Runs `confab probe` in a pod, on its own instance, for a pod may not reach the front: whether it worked, and what
@@ -109,6 +131,8 @@ class Kind:
         running = self.status()
         if running and running["port"] != wanted["port"]:
             raise Problem(f"LOCAL_PORT={wanted['port']}: the cluster has port {running['port']} for good: make local-down first")
+        if running and running["broken"]:
+            self.heal(running)
         if not running:
             if self.down():
                 print("local: what an earlier start left is cleaned away")

@@ -9,7 +9,7 @@ import shutil
 import signal
 import time
 
-from .control import must
+from .control import NOWHERE, must
 from .problem import Problem
 from .processes import hold_port, spawn
 from .redis_client import Redis, RedisError
@@ -18,9 +18,6 @@ from .settings import HERE
 CONF = HERE / "kustomize" / "components" / "redis" / "redis.conf"
 
 START_WITHIN_S = 60
-
-# A port of loopback where nobody listens (RFC 1078's tcpmux): where the endpoint leads while Redis is away.
-NOWHERE = "127.0.0.1:1"
 
 
 class Node:

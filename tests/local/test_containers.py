@@ -1,6 +1,7 @@
 """What is said where docker, compose or kind isn't as it should be: a program of that name on PATH says what docker would."""
 
 import contextlib
+import json
 import os
 import socket
 
@@ -318,6 +319,66 @@ def test_what_chaos_cannot_do_to_a_container_is_no_fault(by_hand, command, said)
 
 
 def test_chaos_in_containers_is_a_part_of_chaos():
-    from stack import chaos, compose_chaos
+    from stack import chaos, compose_chaos, kind_chaos
 
     assert set(compose_chaos.POSSIBLE) < set(chaos.names())
+    assert set(kind_chaos.POSSIBLE) < set(chaos.names())
+
+
+PODS = json.dumps({"items": [
+    {"metadata": {"name": "confab-one"}, "status": {}},
+    {"metadata": {"name": "confab-two"}, "status": {"podIP": "10.0.0.2"}},
+]})  # fmt: skip
+
+
+@pytest.fixture
+def in_a_cluster(tmp_path, monkeypatch):
+    """Chaos's hands on a stack of two pods, what kubectl was told to do, and how to have it fail."""
+    from stack.kind import Kind
+    from stack.kind_chaos import KindStack
+    from stack.settings import load
+
+    folder, told, fails = tmp_path / "bin", tmp_path / "told", tmp_path / "fails"
+    folder.mkdir()
+    fake(folder, "kubectl", f"""*) test -e {fails} && exit 1
+        shift 4  # the context and the namespace
+        case "$*" in "get pods"*) echo '{PODS}' ;; *) echo "$*" >>{told}; echo '{{}}' ;; esac ;;""")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return KindStack(Kind(load({}))), told, fails
+
+
+TELL = "-- /usr/local/bin/confab-proxy tell /run/control"
+
+
+def test_chaos_in_a_cluster_is_what_kubectl_is_told(in_a_cluster):
+    from stack import chaos, kind_chaos
+    from stack.problem import Problem
+
+    hands, told, fails = in_a_cluster
+    hands.status = lambda: {"ready": True, "front": {"instances": [{"name": "10.0.0.2:8080", "state": "ready", "requests": 1}]}}
+    for name, lines in {
+        "drain": ["delete pod confab-two"],
+        "roll": ["rollout restart deploy/confab", "rollout status deploy/confab --timeout=300s"],
+        "redis-away": [f"exec deploy/redis {TELL}/endpoint.sock lead {target}" for target in ("127.0.0.1:1", "redis-primary:6378")],
+        "drop-sockets": [f"exec deploy/front {TELL}/front.sock cut"],
+    }.items():
+        told.unlink(missing_ok=True)
+        chaos.by_name(name)(chaos.Stack(hands, 0, 0))
+        assert told.read_text().splitlines() == lines, name
+    with pytest.raises(Problem, match="no pod has the address 10.0.0.9"):
+        hands.front("stop 10.0.0.9:8080")
+    fails.touch()
+    for name in kind_chaos.POSSIBLE:
+        with pytest.raises(Problem, match="failed|wasn't reached"):
+            chaos.by_name(name)(chaos.Stack(hands, 0, 0))
+
+
+def test_an_address_that_leads_nowhere_in_a_cluster_is_said(local, faked):
+    started(local, "kind", port=18080, instances=1)
+    tells = """*front.sock*) echo '{"instances":[],"waiting":0}' ;;
+        *endpoint.sock*) echo '{"target":"127.0.0.1:1"}' ;;
+        *redis-cli*) echo master_link_status:up ;;"""
+    done = local.run("status", PATH=faked(docker=WORKS, kubectl=tells, kind=""))
+    assert done.code == 1 and "Redis's address leads nowhere: make local-up mends it" in done.output, done.output
+    done = local.run("chaos", "kill", PATH=faked())
+    assert done.code == 1 and "kill can't be had on kind; there are: drain, roll, redis-away, drop-sockets" in done.output, done.output

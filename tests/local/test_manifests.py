@@ -1,6 +1,7 @@
 """The manifests against the schemas of those who read them, in every combination."""
 
 import itertools
+import re
 import subprocess
 import sys
 
@@ -100,6 +101,18 @@ def test_kind_is_told_the_settings_and_its_pods_follow_the_images(tmp_path):
     for name, image in (("confab", "sha256:a"), ("front", "sha256:b"), ("redis", "sha256:b")):
         pod = named(objects, "Deployment", name)["spec"]["template"]["metadata"]
         assert pod["annotations"] == {"confab-local/image": image}, name
+
+
+@kustomize
+def test_the_recipe_for_any_cluster_names_the_host(tmp_path):
+    (patch,) = re.findall(r"<<'END'\n(.*?)END\n", (ROOT / "docs" / "local.md").read_text(), re.DOTALL)
+    combined([], tmp_path)
+    overlay = tmp_path / "k8s-local" / "kustomize" / "overlays" / "cluster"
+    with (overlay / "kustomization.yaml").open("a") as file:
+        file.write(patch)
+    objects = built(overlay)
+    assert_valid(objects)
+    assert [rule["host"] for rule in named(objects, "Ingress", "front")["spec"]["rules"]] == ["the.name.of.your.chat"]
 
 
 def test_every_layer_can_be_asked_for():
