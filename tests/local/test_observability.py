@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from manifests import HAS_KUBECTL, built, combined, named
+from manifests import KUSTOMIZE_BUILD, NO_KUSTOMIZE, built, combined, named
 
 HERE = Path(__file__).parent
 MODULE = ROOT / "terraform" / "modules" / "observability"
@@ -148,7 +148,7 @@ def test_grafana_shows_what_the_cloud_shows():
         assert len(places) == len(set(places)) and all(panel["targets"] for panel in dashboard["panels"])
 
 
-@pytest.mark.skipif(not HAS_KUBECTL, reason="kubectl isn't installed: kustomize's output isn't checked")
+@pytest.mark.skipif(not KUSTOMIZE_BUILD, reason=NO_KUSTOMIZE)
 def test_a_cluster_gets_the_same_rules_and_dashboards(tmp_path):
     objects = built(combined(("monitoring",), tmp_path))
     prometheus = named(objects, "ConfigMap", "confab-prometheus")["data"]
@@ -166,7 +166,7 @@ def test_a_cluster_gets_the_same_rules_and_dashboards(tmp_path):
     assert dashboards["data"] == shown
 
 
-@pytest.mark.skipif(not HAS_KUBECTL, reason="kubectl isn't installed: kustomize's output isn't checked")
+@pytest.mark.skipif(not KUSTOMIZE_BUILD, reason=NO_KUSTOMIZE)
 def test_telemetry_may_go_to_the_collector_and_nowhere_else(tmp_path):
     policy = named(built(combined(("observability",), tmp_path)), "NetworkPolicy", "telemetry")
     assert policy["spec"]["egress"] == [
