@@ -26,6 +26,9 @@ use tokio_tungstenite::tungstenite::Message;
 /// What is logged where the last exports take too long.
 const GIVEN_UP: &str = "the collector is too slow for the last traces and metrics";
 
+/// An exporter that fails writes one line in this time.
+const ONE_LINE_IN: Duration = Duration::from_secs(60);
+
 /// Attributes whose value is a text.
 fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let text = |attribute: &KeyValue| match attribute.value.as_ref()?.value.as_ref()? {
@@ -170,7 +173,7 @@ async fn garbage() -> u16 {
 }
 
 /// What exporters have logged, by what they say.
-fn lines_about_exports(log: &[String]) -> BTreeMap<String, usize> {
+fn lines_about_exports(log: &[String]) -> BTreeMap<String, u64> {
     let mut lines = BTreeMap::new();
     for line in log.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()) {
         let target = line["target"].as_str().unwrap();
@@ -219,6 +222,7 @@ async fn a_collector_that_is_away_silent_wrong_or_not_trusted_hinders_nobody_and
         (format!("https://localhost:{}", untrusted.port), Collecting::Fails),
         (format!("http://127.0.0.1:{}", garbage().await), Collecting::Fails),
     ] {
+        let started = Instant::now();
         let mut served = Served::start(&settings(&endpoint));
         delivery_is_as_it_is_without_a_collector(&served).await;
         let exporters = ["BatchSpanProcessor.ExportError", "metrics could not be sent to the collector"];
@@ -232,7 +236,9 @@ async fn a_collector_that_is_away_silent_wrong_or_not_trusted_hinders_nobody_and
         let (code, log) = ended.unwrap();
         assert_eq!(code, Some(0), "{endpoint}");
         let lines = lines_about_exports(&log);
-        assert!(lines.values().all(|count| *count == 1), "{endpoint}: {lines:?}");
+        // One, unless the machine is so slow that another may be written meanwhile.
+        let at_most = 1 + started.elapsed().as_secs() / ONE_LINE_IN.as_secs();
+        assert!(lines.values().all(|count| *count <= at_most), "{endpoint}: at most {at_most}: {lines:?}");
         if matches!(how, Collecting::Hangs) {
             assert!(log.iter().any(|line| line.contains(GIVEN_UP)), "{endpoint}: {log:#?}");
         }

@@ -16,6 +16,9 @@ use crate::served::{PATIENCE, Served};
 /// Ports that are tried. Another process may take one between its being found free and the instance's taking it.
 const PORTS: usize = 5;
 
+/// For a number that is awaited: what Redis is asked for now and then comes every 10 s.
+const METRICS_WITHIN: Duration = Duration::from_secs(80);
+
 /// Between two looks at a number that is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -80,14 +83,14 @@ impl Instance {
 
     /// Waits until the metrics tell something, and returns them.
     pub async fn until_told(&self, what: &str, tell: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + METRICS_WITHIN;
         loop {
             let text = self.metrics().await;
             if tell(&text) {
                 return text;
             }
             let moved: Vec<_> = text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0")).collect();
-            assert!(Instant::now() < deadline, "{what}: not after {PATIENCE:?}: {moved:#?}");
+            assert!(Instant::now() < deadline, "{what}: not after {METRICS_WITHIN:?}: {moved:#?}");
             sleep(LOOK_AGAIN).await;
         }
     }
