@@ -24,8 +24,14 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// What no collector and no log may ever see.
+/// What no collector may ever see, and no line of the log above debug: names of all kinds, and the two below.
 const PLANTED: &str = "planted";
+
+/// What people write, which no line may ever hold.
+const TEXT: &str = "planted-text";
+
+/// What people sign in with, which no line may ever hold.
+const TOKEN: &str = "planted-token";
 
 /// A client that hears everything.
 struct Talker {
@@ -36,7 +42,7 @@ struct Talker {
 impl Talker {
     async fn dial(served: &Served, headers: &[(&'static str, &str)]) -> Self {
         let stream = TcpStream::connect(format!("127.0.0.1:{}", served.port)).await.unwrap();
-        let mut request = format!("ws://127.0.0.1:{}/ws?token={PLANTED}", served.port).into_client_request().unwrap();
+        let mut request = format!("ws://127.0.0.1:{}/ws?token={TOKEN}", served.port).into_client_request().unwrap();
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
@@ -441,6 +447,8 @@ fn schema() -> jsonschema::Validator {
 #[tokio::test]
 async fn nothing_that_was_planted_gets_into_a_span_or_a_line_and_every_line_is_as_described() {
     const HOSTILE: &str = "planted\n{\"severity\":\"CRITICAL\"}\u{1b}[2J\u{202e}\u{9b}";
+    const HOSTILE_TEXT: &str = "planted-text\n{\"severity\":\"CRITICAL\"}\u{1b}[2J\u{202e}\u{9b}";
+    const HOSTILE_TOKEN: &str = "planted-token\n{\"severity\":\"CRITICAL\"}\u{1b}[2J\u{202e}\u{9b}";
     let redis = RedisServer::with(&["--requirepass", "planted-password"]).await;
     let url = format!("redis://:planted-password@127.0.0.1:{}", redis.port());
     let mut collector = Collector::start().await;
@@ -456,7 +464,8 @@ async fn nothing_that_was_planted_gets_into_a_span_or_a_line_and_every_line_is_a
         ("tracestate", "planted=planted"),
         ("traceparent", "00-planted-planted-01"),
         ("x-cloud-trace-context", "planted/planted;o=planted"),
-        ("cookie", "planted=planted"),
+        ("cookie", "planted=planted-token"),
+        ("authorization", "Bearer planted-token"),
         ("user-agent", "planted"),
         ("x-forwarded-for", "planted"),
     ];
@@ -468,32 +477,48 @@ async fn nothing_that_was_planted_gets_into_a_span_or_a_line_and_every_line_is_a
         (id, command)
     };
     let room = PLANTED;
-    for command in [
-        json!({"type": "send", "room": room, "key": PLANTED, "text": PLANTED, "traceparent": PLANTED, "baggage": baggage}),
-        json!({"type": "send", "room": room, "key": PLANTED, "text": "planted otherwise", "tracestate": PLANTED}),
-        json!({"type": "edit", "room": room, "key": "planted-2", "target": 1, "text": PLANTED}),
-        json!({"type": "react", "room": room, "key": "planted-3", "target": 1, "emoji": "👍", "on": true}),
-        json!({"type": "send", "room": HOSTILE, "key": HOSTILE, "text": HOSTILE, "traceparent": HOSTILE}),
-        json!({"type": "send", "room": room, "key": "k", "text": PLANTED, "traceparent": 7}),
-        json!({"type": HOSTILE, "room": HOSTILE}),
-        json!({"type": "hello", "name": HOSTILE}),
-        json!({"type": "hello", "name": PLANTED, "token": HOSTILE}),
-        json!({"type": "join", "room": HOSTILE}),
-        json!({"type": "history", "room": room}),
+    for (command, is_it) in [
+        (
+            json!({"type": "send", "room": room, "key": PLANTED, "text": TEXT, "traceparent": PLANTED, "baggage": baggage}),
+            "sent",
+        ),
+        (
+            json!({"type": "send", "room": room, "key": PLANTED, "text": "planted-text otherwise", "tracestate": PLANTED}),
+            "error",
+        ),
+        (
+            json!({"type": "send", "room": room, "key": "planted-1", "text": "planted-text\n{\"severity\":\"CRITICAL\"}"}),
+            "sent",
+        ),
+        (json!({"type": "send", "room": room, "key": "planted-4", "text": HOSTILE_TEXT}), "error"),
+        (json!({"type": "edit", "room": room, "key": "planted-2", "target": 1, "text": TEXT}), "sent"),
+        (json!({"type": "react", "room": room, "key": "planted-3", "target": 1, "emoji": "👍", "on": true}), "sent"),
+        (
+            json!({"type": "send", "room": HOSTILE, "key": HOSTILE, "text": HOSTILE_TEXT, "traceparent": HOSTILE}),
+            "error",
+        ),
+        (json!({"type": "send", "room": room, "key": "k", "text": TEXT, "traceparent": 7}), "error"),
+        (json!({"type": HOSTILE, "room": HOSTILE, "text": TEXT, "token": TOKEN}), "error"),
+        (json!({"type": "hello", "name": HOSTILE, "token": TOKEN}), "error"),
+        (json!({"type": "hello", "name": PLANTED, "token": HOSTILE_TOKEN}), "error"),
+        (json!({"type": "join", "room": HOSTILE}), "error"),
+        (json!({"type": "history", "room": room}), "page"),
     ] {
         let (id, command) = ask(command);
-        ada.say(&[command]).await;
-        ada.until(|heard| heard["id"] == id || (heard["type"] == "error" && heard.get("id").is_none())).await;
+        ada.say(std::slice::from_ref(&command)).await;
+        let ours = |heard: &Value| heard["id"] == id || (heard["type"] == "error" && heard.get("id").is_none());
+        let reply = ada.until(ours).await;
+        assert_eq!(reply["type"], is_it, "{command}: {reply}");
     }
     // What isn't ours, on a channel and under a key: lines about something wrong.
     let ask_redis = async |question: &[&str]| redis.cli(&[&["-a", "planted-password"], question].concat()).await;
     for channel in ask_redis(&["PUBSUB", "CHANNELS"]).await.lines() {
-        ask_redis(&["PUBLISH", channel, HOSTILE]).await;
+        ask_redis(&["PUBLISH", channel, HOSTILE_TEXT]).await;
     }
     for key in ask_redis(&["KEYS", "*meta*"]).await.lines() {
-        ask_redis(&["SET", key, HOSTILE]).await;
+        ask_redis(&["SET", key, HOSTILE_TEXT]).await;
     }
-    ada.say(&[json!({"type": "send", "id": 90, "room": room, "key": "k-90", "text": PLANTED})]).await;
+    ada.say(&[json!({"type": "send", "id": 90, "room": room, "key": "k-90", "text": TEXT})]).await;
     assert_eq!(ada.until(|heard| heard["id"] == 90).await["code"], "internal");
     let mut collected = String::new();
     let mut spans = Vec::new();
@@ -526,7 +551,9 @@ async fn nothing_that_was_planted_gets_into_a_span_or_a_line_and_every_line_is_a
         let wrong: Vec<_> = schema.iter_errors(&line).map(|error| error.to_string()).collect();
         assert!(wrong.is_empty(), "{wrong:?}: {text}");
         severities.insert(line["severity"].as_str().unwrap().to_owned());
-        assert!(!text.contains("planted-password") && !text.contains("CRITICAL"), "{text}");
+        for secret in [TEXT, TOKEN, "planted-password", "CRITICAL"] {
+            assert!(!text.contains(secret), "{secret} is in no line, at whatever level: {text}");
+        }
         if line["severity"] != "DEBUG" {
             let mut line = line.clone();
             // The one that says which keys somebody has to mend; they hold the room's name.
@@ -537,8 +564,8 @@ async fn nothing_that_was_planted_gets_into_a_span_or_a_line_and_every_line_is_a
         }
         assert!(!text.chars().any(|char| char.is_control() || char == '\u{202e}'), "{text}");
     }
-    let abnormal: BTreeSet<_> = ["WARNING", "ERROR"].into_iter().map(str::to_owned).collect();
-    assert!(abnormal.is_subset(&severities), "much went wrong: {severities:?}");
+    let awaited: BTreeSet<_> = ["DEBUG", "WARNING", "ERROR"].into_iter().map(str::to_owned).collect();
+    assert!(awaited.is_subset(&severities), "much went wrong, and all of it is told: {severities:?}");
 }
 
 #[test]
