@@ -7,6 +7,7 @@ mod redis_server;
 #[path = "common/served.rs"]
 mod served;
 
+use std::collections::BTreeSet;
 use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -320,6 +321,24 @@ impl Writer {
         let key = format!("k{}", self.said);
         self.client.ask(json!({"type": "send", "id": self.said, "room": ROOM, "key": key, "text": text})).await;
     }
+}
+
+/// What stands in backticks in the first column of a document's table with this heading.
+fn first_column(document: &str, heading: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(format!("{}/docs/operations/{document}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let rows = text.lines().skip_while(|line| !line.starts_with(&format!("| {heading} |"))).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+    rows.flat_map(|names| names.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn every_step_of_a_probe_has_its_row_in_the_reference_and_in_the_runbook() {
+    let served = Served::start(&[]);
+    let probed = probe(&format!("ws://127.0.0.1:{}/ws", served.port), &[]).await;
+    assert_eq!(probed.status.code(), Some(0), "{}", text(&probed.stderr));
+    let steps: BTreeSet<_> = line(&probed)["stages_ms"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(first_column("commands.md", "step"), steps);
+    assert_eq!(first_column("prober.md", "`failed`"), steps);
 }
 
 #[tokio::test]
