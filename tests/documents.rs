@@ -66,6 +66,32 @@ fn every_file_that_a_document_names_is_there() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// Panels of dashboards, which begin with a capital letter, are held where the dashboards are.
+#[test]
+fn every_line_of_the_log_that_a_runbook_quotes_is_written_by_the_program() {
+    let mut sources = String::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() { folders.push(path) } else { sources += &std::fs::read_to_string(path).unwrap() }
+        }
+    }
+    let mut found = 0;
+    for document in documents().iter().filter(|document| document.parent().unwrap().ends_with("operations")) {
+        if document.ends_with("README.md") {
+            continue;
+        }
+        let text = std::fs::read_to_string(document).unwrap().replace("**", "");
+        for paragraph in text.split("\n\n").map(|lines| lines.split_whitespace().collect::<Vec<_>>().join(" ")) {
+            for quote in paragraph.split('*').skip(1).step_by(2).filter(|quote| quote.starts_with(char::is_lowercase)) {
+                assert!(sources.contains(&format!("\"{quote}")), "{}: *{quote}*", document.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 0, "runbooks quote the log");
+}
+
 #[test]
 fn every_promise_links_to_a_test_that_exists() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
