@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +33,8 @@ use crate::metrics::{CONTENT_TYPE as OPEN_METRICS, Metrics, as_text};
 use crate::rooms::Rooms;
 use crate::telemetry::LogFilter;
 
-/// Connections at once. One more ends the oldest, so that nobody who holds theirs can keep a question for liveness out.
+/// Connections at once. One more ends another, so that nobody who holds theirs can keep a question for liveness out: the
+/// oldest of those that haven't shown that they may ask, so that nobody who may not ask can cut off who may.
 const CONNECTIONS: usize = 64;
 
 /// How long the header of a request may take, and its body.
@@ -63,6 +65,13 @@ pub struct CantListen {
 pub struct Ops {
     listener: TcpListener,
     answers: Arc<Answers>,
+}
+
+/// One of those that are open.
+struct Connection {
+    task: JoinHandle<()>,
+    /// It has asked something that not everybody may ask.
+    admitted: Arc<AtomicBool>,
 }
 
 /// What is answered from.
@@ -100,17 +109,14 @@ impl Ops {
 /// Serves for ever.
 pub async fn serve(ops: Option<Ops>) {
     let Some(Ops { listener, answers }) = ops else { return std::future::pending().await };
-    let mut connections: VecDeque<JoinHandle<()>> = VecDeque::with_capacity(CONNECTIONS);
+    let mut connections = VecDeque::with_capacity(CONNECTIONS);
     loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
-                connections.retain(|connection| !connection.is_finished());
-                if connections.len() >= CONNECTIONS
-                    && let Some(oldest) = connections.pop_front()
-                {
-                    oldest.abort();
-                }
-                connections.push_back(tokio::spawn(speak_http(tcp, Arc::clone(&answers))));
+                make_room(&mut connections);
+                let admitted = Arc::<AtomicBool>::default();
+                let task = tokio::spawn(speak_http(tcp, Arc::clone(&answers), Arc::clone(&admitted)));
+                connections.push_back(Connection { task, admitted });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection to the operations port could not be accepted");
@@ -120,10 +126,27 @@ pub async fn serve(ops: Option<Ops>) {
     }
 }
 
-async fn speak_http(tcp: TcpStream, answers: Arc<Answers>) {
+/// Sees to it that there is a place for one more. They are in the order in which they came.
+fn make_room(connections: &mut VecDeque<Connection>) {
+    connections.retain(|connection| !connection.task.is_finished());
+    if connections.len() < CONNECTIONS {
+        return;
+    }
+    let ended = connections.iter().position(|connection| !connection.admitted.load(Ordering::Relaxed));
+    if let Some(connection) = connections.remove(ended.unwrap_or_default()) {
+        connection.task.abort();
+        tracing::warn!(
+            connections = CONNECTIONS,
+            admitted = ended.is_none(),
+            "the operations port is full; a connection was ended for a new one"
+        );
+    }
+}
+
+async fn speak_http(tcp: TcpStream, answers: Arc<Answers>, admitted: Arc<AtomicBool>) {
     let answer = service_fn(move |request| {
-        let answers = Arc::clone(&answers);
-        async move { Ok::<_, Infallible>(answers.answer(request).await) }
+        let (answers, admitted) = (Arc::clone(&answers), Arc::clone(&admitted));
+        async move { Ok::<_, Infallible>(answers.answer(request, &admitted).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -143,7 +166,7 @@ async fn read(body: Incoming) -> Bytes {
 }
 
 impl Answers {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, admitted: &AtomicBool) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let (method, path, headers) = (&head.method, head.uri.path(), &head.headers);
         if headers.contains_key(ORIGIN) {
@@ -156,6 +179,7 @@ impl Answers {
         if let Some(refused) = self.refusal_of(headers) {
             return refused;
         }
+        admitted.store(true, Ordering::Relaxed);
         match path {
             "/metrics" if reads => self.metrics(),
             "/rooms" if reads => self.rooms(),

@@ -151,6 +151,33 @@ async fn many_who_hold_their_connections_do_not_keep_a_question_for_liveness_out
 }
 
 #[tokio::test]
+async fn who_may_not_ask_does_not_cut_off_who_is_being_answered_and_the_log_tells_of_the_crowd() {
+    const FULL: &str = "the operations port is full; a connection was ended for a new one";
+    let instance = Instance::start(&[("CONFAB__OPS__TOKEN", TOKEN)]);
+    let mut asking = TcpStream::connect(("127.0.0.1", instance.ops)).await.unwrap();
+    let head = format!("PUT /log HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n");
+    asking.write_all(format!("{head}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n").as_bytes()).await.unwrap();
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    timeout(PATIENCE, asking.read_exact(&mut go_on)).await.expect("its body is asked for").unwrap();
+    assert_eq!(String::from_utf8_lossy(&go_on), "HTTP/1.1 100 Continue\r\n\r\n");
+
+    let mut held = Vec::new();
+    // Several times as many as there are places.
+    for _ in 0..200 {
+        held.push(TcpStream::connect(("127.0.0.1", instance.ops)).await.unwrap());
+    }
+    let line = &instance.served.lines(1, |line| line["message"] == FULL).await[0];
+    assert_eq!((&line["severity"], &line["admitted"]), (&json!("WARNING"), &json!(false)), "{line}");
+    // They come in their order: all before it have their place, or have lost it.
+    assert_eq!(instance.ask("GET", "/health/live", &[], "").await.status, 200);
+    asking.write_all(b"warn").await.unwrap();
+    let mut status = vec![0; "HTTP/1.1 200".len()];
+    timeout(PATIENCE, asking.read_exact(&mut status)).await.expect("an answer comes").expect("it is not cut off");
+    // On a machine so busy that the body comes too late that is what is answered.
+    assert!(matches!(status.as_slice(), b"HTTP/1.1 200" | b"HTTP/1.1 400"), "{}", String::from_utf8_lossy(&status));
+}
+
+#[tokio::test]
 async fn a_port_that_others_reach_needs_a_token() {
     let served = Served::start(&[]);
     let open = [("CONFAB__OPS__PORT", "9090"), ("CONFAB__OPS__ADDRESS", "0.0.0.0")];
