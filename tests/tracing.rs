@@ -520,6 +520,13 @@ async fn nothing_that_was_planted_gets_into_a_span_or_a_line_and_every_line_is_a
     }
     ada.say(&[json!({"type": "send", "id": 90, "room": room, "key": "k-90", "text": TEXT})]).await;
     assert_eq!(ada.until(|heard| heard["id"] == 90).await["code"], "internal");
+    // What a new subscription might have missed can't be read either.
+    ask_redis(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+    let behind = "a room could not be brought up to date; it is tried again";
+    let line = &served.lines(1, |line| line["message"] == behind).await[0];
+    assert_eq!((&line["severity"], &line["clients"]), (&json!("WARNING"), &json!(1)), "{line}");
+    assert!(line["error"].is_string() && line["sign"].is_string() && line["delivered"].is_u64(), "{line}");
+    assert!(line["retry_ms"].as_u64() > Some(0), "{line}");
     let mut collected = String::new();
     let mut spans = Vec::new();
     let kinds = ["handshake", "command", "append", "script", "publication", "fan-out", "socket write"];
