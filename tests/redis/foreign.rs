@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use confab::domain::{Body, Draft, Text};
 use confab::store::redis::Redis;
-use confab::store::{After, AppendError, Publication, Reset, Store as _, StoreError};
+use confab::store::{After, AppendError, Publication, Refusal, Reset, Store as _, StoreError};
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -162,6 +162,8 @@ async fn without_its_stream_a_log_is_trimmed_and_goes_on() {
     assert_eq!(write(&store, "r", "next").await.position.offset, 6);
     let top = store.read_after(&room("r"), positions[4].into(), ALL, ALL).await.unwrap();
     assert!(matches!(&top, After::Continued(page) if keys(page) == ["next"]), "{top:?}");
+    let (meta, log) = (ends(&server, "confab:{r}:meta").await, ends(&server, "confab:{r}:log").await);
+    assert_eq!(log, meta, "they end together");
 }
 
 #[tokio::test]
@@ -173,11 +175,20 @@ async fn without_the_list_of_withdrawn_texts_none_of_them_is_served() {
     let top = store.append(&room("r"), edit).await.unwrap().position;
     server.cli(&["DEL", "confab:{r}:side"]).await;
     assert_eq!(read(&store, "r").await.entries.len(), 0);
+    let again = Draft { body: Body::Edited { target: 1, text: Text::Kept("what?".into()) }, ..message("again", "") };
+    let refused = store.append(&room("r"), again).await;
+    assert!(matches!(refused, Err(AppendError::Refused(Refusal::NotFound))), "{refused:?}");
     write(&store, "r", "next").await;
     let page = read(&store, "r").await;
     assert_eq!((keys(&page), page.oldest, page.top.offset), (vec!["next"], 3, 3));
     let after = store.read_after(&room("r"), top.into(), ALL, ALL).await.unwrap();
     assert!(matches!(after, After::Continued(_)), "{after:?}");
+    assert_eq!(ends(&server, "confab:{r}:log").await, ends(&server, "confab:{r}:meta").await, "they end together");
+}
+
+/// When a key expires, in Unix milliseconds.
+async fn ends(server: &RedisServer, key: &str) -> i64 {
+    server.cli(&["PEXPIRETIME", key]).await.trim().parse().unwrap()
 }
 
 #[tokio::test]
@@ -210,7 +221,7 @@ async fn what_eviction_takes_is_never_missed_silently() {
 }
 
 #[tokio::test]
-async fn an_expiry_that_somebody_else_sets_changes_no_time() {
+async fn an_expiry_that_somebody_else_sets_moves_no_time_beyond_the_slice() {
     let server = RedisServer::start().await;
     let (store, _feed) = connect(options(server.port())).await;
     let mut last = write(&store, "r", "before").await;

@@ -31,11 +31,9 @@
 -- and writes a number slowly: hence no call and no string that could be spared, and '%d' in place of a number where there is
 -- one in each message. Others are written without an exponent up to 1e14, which offsets and times stay below.
 
-local call, format, pack, unpack, match, sub =
-    redis.call, string.format, struct.pack, struct.unpack, string.match, string.sub
-local META, LOG, SIDE, PREVIOUS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local digest, content, draft, field, rate, kind, target =
-    ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local call, format, pack, sub = redis.call, string.format, struct.pack, string.sub
+local META, LOG, SIDE, PREVIOUS = unpack(KEYS)
+local digest, content, draft, field, rate, kind, target = unpack(ARGV)
 local FORMAT = '>I6c16I6I6I6I6I4I6I6'
 
 -- What an entry counts for beside its bytes.
@@ -48,7 +46,7 @@ if meta then
     if #meta ~= 62 then
         return redis.error_reply('CORRUPT ' .. META)
     end
-    offset, chain, at, first, total, gone, withdrawn, slice, ends = unpack(FORMAT, meta)
+    offset, chain, at, first, total, gone, withdrawn, slice, ends = struct.unpack(FORMAT, meta)
     now = ends - call('PTTL', META)
 end
 if not meta or now < slice or now >= slice + WINDOW then
@@ -60,7 +58,7 @@ local fresh = not meta or now - at >= IDLE
 -- 1. The key.
 if not fresh then
     record = record or call('HGET', PREVIOUS, field)
-    if record and now - match(record, '%d+$') < WINDOW then
+    if record and now - string.match(record, '%d+$') < WINDOW then
         if sub(record, 1, 16) ~= content then
             return 'C' .. record
         end
@@ -74,7 +72,7 @@ end
 if INTERVAL > 0 then
     local now_us = now * 1000
     full = not fresh and (full or call('HGET', PREVIOUS, rate))
-    full = full and unpack('>I7', full) or 0
+    full = full and struct.unpack('>I7', full) or 0
     if full < now_us or full > now_us + BURST then
         full = now_us
     end
@@ -84,14 +82,15 @@ if INTERVAL > 0 then
     end
 end
 
--- 3. The target.
+-- 3. The target. Where it isn't known any more what was withdrawn (evicted), nothing of before may be served.
+local unsure = not fresh and withdrawn > 0 and call('HEXISTS', SIDE, 'w') == 0
 local state
 if target then
-    local found = not fresh and call('XRANGE', LOG, target, target)[1]
+    local found = not fresh and not unsure and call('XRANGE', LOG, target, target)[1]
     if not found then
         return 'N'
     end
-    local target_kind, author = match(found[2][2], '^%d+\n%d+\n%x+\n%x+\n(%a)\n([^\n]*)\n')
+    local target_kind, author = string.match(found[2][2], '^%d+\n%d+\n%x+\n%x+\n(%a)\n([^\n]*)\n')
     state = call('HGET', SIDE, target)
     if target_kind ~= 'm' or (state and sub(state, 1, 1) == 'd') then
         return 'N'
@@ -109,11 +108,9 @@ if fresh then
     -- Nobody starts a log with the same entry in the same millisecond again.
     chain = sub(redis.sha1hex(META .. now .. digest), 1, 16)
     offset, at, first, total, gone, withdrawn, slice = 0, 0, 1, 0, 0, 0, 0
-elseif withdrawn > 0 and call('HEXISTS', SIDE, 'w') == 0 then
-    -- What was withdrawn isn't known any more (evicted): nothing of it may be served.
+elseif unsure then
     call('HSET', META, 'm', meta)
     call('UNLINK', LOG)
-    first, gone, withdrawn = offset + 1, total, 0
 end
 if now > at then
     at = now
@@ -123,10 +120,19 @@ local id = format('%d', offset)
 local head = id .. '\n' .. format('%d', at)
 local next_chain = sub(redis.sha1hex(chain .. '\n' .. head .. '\n' .. digest), 1, 16)
 local entry = head .. '\n' .. chain .. '\n' .. next_chain .. '\n' .. draft
+local added
 if offset % STEP > 0 then
-    call('XADD', LOG, id, 'e', entry)
+    added = call('XADD', LOG, 'NOMKSTREAM', id, 'e', entry)
 else
+    added = call('XADD', LOG, 'NOMKSTREAM', id, 'e', entry, 'b', total)
+end
+if not added then
+    -- The first of a log, or of what is left of one after its entries were dropped or evicted.
     call('XADD', LOG, id, 'e', entry, 'b', total)
+    first, gone, withdrawn = offset, total, 0
+    if not fresh then
+        call('PEXPIREAT', LOG, format('%d', ends))
+    end
 end
 total = total + #entry + OVERHEAD
 
@@ -162,9 +168,9 @@ if many or total - gone > TRIM_AT_BYTES then
         gone = gone + #old + OVERHEAD
         if withdrawn > 0 then
             -- The state of a message is needed as long as the message or its newest edit is there.
-            local k, t = match(old, '^%d+\n%d+\n%x+\n%x+\n(%a)\n[^\n]*\n[^\n]*\n[^\n]*\n(%d*)\n')
+            local k, t = string.match(old, '^%d+\n%d+\n%x+\n%x+\n(%a)\n[^\n]*\n[^\n]*\n[^\n]*\n(%d*)\n')
             local message = k == 'm' and first or k == 'e' and t
-            local edit = message and match(call('HGET', SIDE, message) or '', '%d+')
+            local edit = message and string.match(call('HGET', SIDE, message) or '', '%d+')
             if edit and edit + 0 <= first then
                 call('HDEL', SIDE, message)
                 withdrawn = withdrawn - 1

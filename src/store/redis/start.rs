@@ -199,6 +199,8 @@ async fn write(
         pipeline.cmd("PEXPIRE").arg(key).arg(PROBE_LIVES.as_millis() as u64).ignore();
     }
     pipeline.add_command(newest);
+    // As the script does at the end of a window.
+    pipeline.cmd("RENAME").arg(room.meta()).arg(room.keys()).ignore();
     pipeline.cmd("UNLINK").arg(&keys).ignore();
     let (stored, page): (Value, Value) = pipeline.query_async(connection).await?;
     let Ok(stored) = appended(&stored, Durability::Stored) else { return Ok(None) };
