@@ -211,14 +211,23 @@ struct Room<'a> {
     top: Option<&'a At>,
     /// Until when what may be lost.
     forfeits: Vec<(u64, Forfeit)>,
+    /// Index of each time at which the keys of earlier writes were lost.
+    keyless: Vec<usize>,
 }
 
 impl<'a> Room<'a> {
     fn read(name: &'a str, history: &'a [Event], report: &mut Report) -> Self {
         let events =
             history.iter().enumerate().filter(|(_, event)| event.room == name || event.room.is_empty()).collect();
-        let mut room =
-            Self { name, events, writes: BTreeMap::new(), kept: BTreeMap::new(), top: None, forfeits: Vec::new() };
+        let mut room = Self {
+            name,
+            events,
+            writes: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            top: None,
+            forfeits: Vec::new(),
+            keyless: Vec::new(),
+        };
         let mut twice = Vec::new();
         let worths = history.iter().filter_map(|event| match event.what {
             What::Ok { durability, .. } => Some(durability),
@@ -248,6 +257,7 @@ impl<'a> Room<'a> {
                 },
                 What::Kept(seen) => twice.extend(room.kept.insert(seen.at.offset, seen).map(|seen| seen.at.offset)),
                 What::Top(at) => room.top = Some(at),
+                What::Forfeit { what: Forfeit::Keys } => room.keyless.push(*index),
                 What::Forfeit { what } => room.forfeits.push((event.at, *what)),
                 _ => {}
             }
@@ -293,7 +303,10 @@ impl<'a> Room<'a> {
                 report.wrong(Kind::Gap, || format!("{name}: the log has {offset} where {expected} should be"));
             }
             expected = offset + 1;
-            if let Some(first) = offset_of.insert(&seen.key, *offset) {
+            let first = offset_of.insert(&seen.key, *offset);
+            if first.is_some() && self.may_be_doubled(&seen.key) {
+                *report.seen.entry("second message".to_owned()).or_default() += 1;
+            } else if let Some(first) = first {
                 report.wrong(Kind::Duplicate, || format!("{name}: {} is in the log at {first} and {offset}", seen.key));
             }
         }
@@ -336,6 +349,13 @@ impl<'a> Room<'a> {
         }
     }
 
+    /// Whether the write's key was lost between its first attempt and its last acknowledgement.
+    fn may_be_doubled(&self, key: &str) -> bool {
+        let Some(write) = self.writes.get(key) else { return false };
+        let acknowledged = write.acknowledged.last().map_or(0, |last| last.index);
+        self.keyless.iter().any(|lost| (write.invoked..acknowledged).contains(lost))
+    }
+
     fn is_forfeited(&self, acknowledged: &Acknowledged<'_>) -> bool {
         self.forfeits.iter().any(|(until, what)| {
             acknowledged.ms <= *until
@@ -357,7 +377,7 @@ impl<'a> Room<'a> {
             let Some(last) = write.acknowledged.last() else { continue };
             report.acknowledged += 1;
             for one in &write.acknowledged {
-                if one.at != last.at && !self.is_forfeited(one) {
+                if one.at != last.at && !self.is_forfeited(one) && !self.may_be_doubled(key) {
                     let (one, last) = (one.at, last.at);
                     report.wrong(Kind::Duplicate, || format!("{name}: {key} was acknowledged at {one:?} and {last:?}"));
                 }
@@ -469,7 +489,9 @@ impl<'a> Room<'a> {
                     } else if offset > before + 1 {
                         report.wrong(Kind::Gap, || format!("{name}: client {client} saw {offset} after {before}"));
                     }
-                    if let Some(first) = screen.keys.insert(&seen.key, offset) {
+                    if let Some(first) = screen.keys.insert(&seen.key, offset)
+                        && !self.may_be_doubled(&seen.key)
+                    {
                         let key = &seen.key;
                         report.wrong(Kind::Duplicate, || {
                             format!("{name}: client {client} saw {key} at {first} and {offset}")

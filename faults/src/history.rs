@@ -207,6 +207,8 @@ pub enum Forfeit {
     Stored,
     /// Everything: the store was emptied.
     Everything,
+    /// No acknowledgement, but what the keys of earlier writes answered: a retry of one may make a second message.
+    Keys,
 }
 
 impl At {

@@ -112,6 +112,8 @@ pub struct World {
     clients: Vec<Chatting>,
     rooms: Vec<String>,
     heartbeat: Duration,
+    /// When everything was under way.
+    since: Instant,
     until: Instant,
 }
 
@@ -154,6 +156,7 @@ impl World {
             clients: Vec::new(),
             rooms: (1..=plan.rooms).map(|number| format!("room {number}")).collect(),
             heartbeat: HEARTBEAT,
+            since: Instant::now(),
             until: Instant::now(),
         };
         for number in 0..plan.instances {
@@ -168,7 +171,8 @@ impl World {
         }
         world.add_clients(plan);
         world.is_under_way().await?;
-        world.until = Instant::now() + Duration::from_secs_f64(world.options.seconds);
+        world.since = Instant::now();
+        world.until = world.since + Duration::from_secs_f64(world.options.seconds);
         Ok(world)
     }
 
@@ -190,6 +194,7 @@ impl World {
             clients: Vec::new(),
             rooms: (1..=plan.rooms).map(|number| format!("room {number} of {:016x}", options.seed)).collect(),
             heartbeat,
+            since: Instant::now(),
             until: Instant::now(),
             options,
         };
@@ -239,6 +244,12 @@ impl World {
     /// Whether it isn't, or what the run is there for wasn't seen yet and still may be.
     pub fn lasts(&self, counts: impl Fn(&What) -> bool) -> bool {
         self.goes_on() || (Instant::now() < self.until + SETTLE && self.count(counts) == 0)
+    }
+
+    /// Whether clients have written for so long.
+    #[must_use]
+    pub fn has_lasted(&self, time: Duration) -> bool {
+        self.since.elapsed() >= time
     }
 
     /// What remains of it.
@@ -313,6 +324,11 @@ impl World {
     pub async fn forfeit(&self, what: Forfeit) {
         sleep(UNDER_WAY).await;
         self.shared.recorder.record(None, "", What::Forfeit { what });
+    }
+
+    /// Records that the keys of all writes up to now may be lost.
+    pub fn lose_keys(&self) {
+        self.shared.recorder.record(None, "", What::Forfeit { what: Forfeit::Keys });
     }
 
     /// How many writes were acknowledged so far.

@@ -173,6 +173,20 @@ fn a_retry_that_made_a_second_message_is_a_duplicate() {
 }
 
 #[test]
+fn a_retry_may_make_a_second_message_only_of_a_write_whose_key_was_lost() {
+    let lost = What::Forfeit { what: Forfeit::Keys };
+    let before = chat().run(lost.clone()).write(1, "a", 3).receive(1, 3, "a").receive(2, 3, "a").end(&["a", "b", "a"]);
+    assert_eq!((counts(&before), before.seen("second message")), ([0; 5], 1), "{:?}", before.violations);
+    let answered = chat().write(1, "a", 3).run(lost.clone()).receive(1, 3, "a").receive(2, 3, "a");
+    // Acknowledged at two positions, twice in the log, twice on each screen.
+    assert_eq!(counts(&answered.end(&["a", "b", "a"])), [0, 4, 0, 0, 0]);
+    let after = chat().run(lost.clone()).write(1, "c", 3).write(1, "c", 4).receive(1, 3, "c").receive(2, 3, "c");
+    assert_eq!(counts(&after.receive(1, 4, "c").receive(2, 4, "c").end(&["a", "b", "c", "c"])), [0, 4, 0, 0, 0]);
+    // Nothing else is taken back.
+    assert_eq!(counts(&chat().run(lost).end(&["a"]))[0], 1);
+}
+
+#[test]
 fn a_key_acknowledged_at_two_positions_is_a_duplicate() {
     let report = chat().write(1, "c", 3).ok(1, "c", 4).end(&["a", "b", "c", "c"]);
     assert!(report.duplicates >= 2, "{:?}", report.violations);

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::sleep;
 
-use super::{Proof, Scenario};
+use super::{KEY_WINDOW, Proof, Scenario, WINDOW_ENDED};
 use crate::history::What;
 use crate::plan::Plan;
 use crate::racer::Racer;
@@ -40,8 +40,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "racing-retries",
-        about: "every write is sent to two instances at once under one key",
-        plan: Plan::default,
+        about: "every write is sent to two instances at once under one key, and once more later; a window of keys ends",
+        plan: || Plan { settings: vec![KEY_WINDOW], ..Plan::default() },
         course: races,
         proof: &[Proof::Seen("ok replicated", 100)],
     },
@@ -125,11 +125,13 @@ fn races(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
         let wrong = |why: &str| Broken::Wrong(why.to_owned());
         let mut racer = Racer::start(&doors, &room).await.map_err(wrong)?;
         let mut races = 0;
-        while world.goes_on() {
+        while world.goes_on() || !world.has_lasted(WINDOW_ENDED) {
             racer.race(&shared).await.map_err(wrong)?;
+            racer.repeat(&shared).await.map_err(wrong)?;
             races += 1;
             world.pause(1, 20).await;
         }
+        racer.repeat_all(&shared).await.map_err(wrong)?;
         racer.leave().await.map_err(wrong)?;
         if races < RACES { Err(Broken::Wrong(format!("only {races} races"))) } else { Ok(()) }
     }

@@ -8,6 +8,8 @@ mod network;
 mod secrets;
 mod store;
 
+use std::time::Duration;
+
 use futures_util::future::LocalBoxFuture;
 
 use crate::checker::Report;
@@ -17,6 +19,13 @@ use crate::world::{Broken, World};
 /// A send is answered within a second whatever the store does; on a machine that has more to do, within so many
 /// milliseconds.
 const ANSWER_MS: u64 = 2_500;
+
+/// A window of keys that ends within a run. Longer than any client goes on with one key: Redis is away for 2 s at a time, an
+/// attempt that isn't answered counts as such after 8 s, a connection is made again within 5 s.
+const KEY_WINDOW: (&str, &str) = ("LIMITS__KEY_WINDOW_MS", "15000");
+
+/// When the first one has ended wherever clients write all the time.
+const WINDOW_ENDED: Duration = Duration::from_secs(17);
 
 /// What a scenario does while its time lasts. What it broke and left so is mended by the run's end.
 pub type Course = for<'a> fn(&'a mut World) -> LocalBoxFuture<'a, Result<(), Broken>>;

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{ANSWER_MS, Proof, Scenario};
+use super::{ANSWER_MS, KEY_WINDOW, Proof, Scenario, WINDOW_ENDED};
 use crate::history::What;
 use crate::plan::Plan;
 use crate::proxy::{Door, Flow, Proxy, Rule, Which};
@@ -69,8 +69,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "one-way-loss",
-        about: "writes reach Redis, its answers are lost",
-        plan: Plan::default,
+        about: "writes reach Redis, its answers are lost, also while a window of keys ends",
+        plan: || Plan { settings: vec![KEY_WINDOW], ..Plan::default() },
         course: unanswered,
         proof: &[Proof::Seen("info unconfirmed", 1), Proof::AnswersWithin(ANSWER_MS)],
     },
@@ -191,7 +191,7 @@ fn slow(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
 
 fn unanswered(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
     async {
-        while world.goes_on() {
+        while world.goes_on() || !world.has_lasted(WINDOW_ENDED) {
             world.fault("answers lost");
             let rule = Rule { up: Flow::Pass, down: Flow::Drop };
             world.backs().for_each(|back| back.set(Which::Commands, rule));

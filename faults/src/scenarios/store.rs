@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{ANSWER_MS, Proof, Scenario};
+use super::{ANSWER_MS, KEY_WINDOW, Proof, Scenario, WINDOW_ENDED};
 use crate::history::{Forfeit, What};
 use crate::plan::Plan;
 use crate::proxy::{Door, Flow, Rule, Which};
@@ -39,8 +39,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "failover",
-        about: "the primary is killed, its replica promoted: what a replica had is kept, and who left meanwhile has left",
-        plan: Plan::default,
+        about: "the primary is killed, its replica promoted: what a replica had is kept, and who left meanwhile has left; a window of keys ends",
+        plan: || Plan { settings: vec![KEY_WINDOW], ..Plan::default() },
         course: failover,
         proof: &[Proof::Seen("ok replicated", 50), Proof::RecoversWithin(3_000), Proof::AnswersWithin(ANSWER_MS)],
     },
@@ -193,7 +193,7 @@ fn failover(world: &mut World) -> LocalBoxFuture<'_, Result<(), Broken>> {
         world.quit()?;
         promote(world, true).await?;
         world.pause(1_500, 2_500).await;
-        while world.goes_on() {
+        while world.goes_on() || !world.has_lasted(WINDOW_ENDED) {
             world.pause(1_500, 2_500).await;
             fail_over(world, true).await?;
             world.pause(1_500, 2_500).await;
