@@ -243,12 +243,6 @@ async fn an_expiry_that_somebody_else_sets_moves_no_time_beyond_the_slice() {
     }
 }
 
-async fn redis_ms(server: &RedisServer) -> u64 {
-    let time = server.cli(&["TIME"]).await;
-    let mut parts = time.lines().map(|part| part.trim().parse::<u64>().unwrap());
-    parts.next().unwrap() * 1_000 + parts.next().unwrap() / 1_000
-}
-
 #[tokio::test]
 async fn keys_that_redis_throws_away_are_told_as_an_error() {
     const ASKED_EVERY: Duration = Duration::from_secs(10);

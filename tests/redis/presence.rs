@@ -138,3 +138,26 @@ async fn who_entered_under_the_name_of_an_ended_lease_leaves_for_good() {
     leave(&paused, "bob").await.unwrap();
     assert_eq!(members(&lives).await, ["ada"]);
 }
+
+#[tokio::test]
+async fn leases_are_renewed_on_a_full_redis_and_nobody_is_taken_out() {
+    const LEASE_MS: u64 = 3_000;
+    let redis = RedisServer::start().await;
+    let (store, _feed) = connect(options(redis.port())).await;
+    let (other, _other_feed) = connect(options(redis.port())).await;
+    for store in [&store, &other] {
+        store.renew_lease(LONG_MS).await.unwrap();
+    }
+    enter(&store, "ada").await;
+    redis.cli(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert!(matches!(store.enter(&room("r"), &user("bob"), 0).await, Err(StoreError::Overloaded { .. })), "it is full");
+    store.renew_lease(LEASE_MS).await.unwrap();
+    let first_ends = redis_ms(&redis).await + LEASE_MS;
+    until("the lease that was there has ended", async || {
+        store.renew_lease(LEASE_MS).await.unwrap();
+        assert_eq!(other.sweep().await.unwrap(), 0, "nobody's lease has ended");
+        first_ends < redis_ms(&redis).await
+    })
+    .await;
+    assert_eq!(members(&store).await, ["ada"]);
+}

@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::redis_server::RedisServer;
+
 /// Whatever a test waits for comes within this time, or the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -114,6 +116,13 @@ pub async fn write_until_heard(store: &Redis, feed: &mut Feed, in_room: &str) {
         }
         assert!(Instant::now() < deadline, "nothing is heard");
     }
+}
+
+/// What Redis's clock says, in Unix milliseconds.
+pub async fn redis_ms(server: &RedisServer) -> u64 {
+    let time = server.cli(&["TIME"]).await;
+    let mut parts = time.lines().map(|part| part.trim().parse::<u64>().unwrap());
+    parts.next().unwrap() * 1_000 + parts.next().unwrap() / 1_000
 }
 
 /// Waits until something holds.

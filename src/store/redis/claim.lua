@@ -10,8 +10,9 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 for key = 1, 2 do
     local ended = redis.call('ZRANGEBYSCORE', KEYS[key], '-inf', now, 'LIMIT', 0, 1)[1]
     if ended then
-        redis.call('ZADD', KEYS[2], now + ARGV[1], ended)
+        -- In this order, which a full Redis takes too: it refuses the first write only.
         redis.call('ZREM', KEYS[1], ended)
+        redis.call('ZADD', KEYS[2], now + ARGV[1], ended)
         return {ended, key == 1 and 1 or 0}
     end
 end

@@ -36,7 +36,7 @@ impl Cold {
         })
     }
 
-    /// Asks, and reads all answers: nil for one that says that what is under the key isn't ours.
+    /// Asks, and reads all answers: nil for one that says that what is under the key isn't ours, or that Redis is full.
     pub async fn ask_each(&self, mut pipeline: Pipeline) -> Result<Vec<Value>, StoreError> {
         self.carried_out(&mut pipeline, |commands, answers| {
             let own = |(answer, command): (Result<Value, RedisError>, &Cmd)| match answer {
@@ -44,6 +44,7 @@ impl Cold {
                     foreign::refused(Some(command), &error);
                     Ok(Value::Nil)
                 }
+                Err(error) if Fault::of(&error) == Fault::Full => Ok(Value::Nil),
                 other => other,
             };
             first_error(answers.into_iter().zip(commands.cmd_iter()).map(own))

@@ -31,6 +31,9 @@ const CLAIM_MS: Millis = 30_000;
 /// Rooms that a sweep reads at a time.
 const SWEEP_ROOMS: usize = 500;
 
+/// Leaves that a renewal says again. One that is said waits in a lane, and has a task until it is answered.
+const SAID_AGAIN: usize = 1_000;
+
 /// What a renewal found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lease {
@@ -143,6 +146,7 @@ impl Presence {
             pipeline.add_command(self.renewal(&ended.instance, for_ms.max(under_way_ms), "first"));
             self.list_all(&mut pipeline, &ended.instance, ended.rooms.iter());
         }
+        let lists = pipeline.cmd_iter().count();
         if let Some(key) = &self.guest_key {
             // After a flush, whoever holds it sets it again.
             pipeline.cmd("SET").arg(self.names.guest_key()).arg(key).arg("NX");
@@ -152,7 +156,9 @@ impl Presence {
             // An instance that only reads would never notice a failover otherwise.
             pipeline.cmd("WAIT").arg(1).arg(options.wait_timeout.as_millis() as u64);
         }
-        let answers = self.cold.ask(pipeline).await?;
+        // The lease is renewed even where Redis is too full for the rest, which is said again then.
+        let answers = self.cold.ask_each(pipeline).await?;
+        let refused = answers.iter().take(lists).any(|answer| *answer == Value::Nil);
         let confirmed = match answers.last().filter(|_| waits) {
             None => true,
             Some(Value::Int(1..)) => {
@@ -185,7 +191,7 @@ impl Presence {
             return Ok(Lease::Ended);
         }
         present.lease();
-        if confirmed {
+        if confirmed && !refused {
             present.renewed(&renewal);
         }
         self.say_again(&mut present, renewal.leased, for_ms);
@@ -203,10 +209,10 @@ impl Presence {
             // Whoever has only the count of a large room would never miss them.
             users.iter().for_each(|user| drop(self.enter_in(present, &room, user, 0)));
         }
-        for leave in present.owed() {
+        for (leave, more_ms) in present.take_owed(SAID_AGAIN).into_iter().zip(1..) {
             // One that was carried out before writes nothing now, and since Redis 7.2 a WAIT behind what wrote nothing
-            // says nothing of earlier connections: so something else is written, a lease that ends later than it did.
-            let written = self.lanes.tell(&leave.room, self.renewal(present.instance(), for_ms + 1, ""));
+            // says nothing of earlier connections: so something else is written, a lease that ends at another time.
+            let written = self.lanes.tell(&leave.room, self.renewal(present.instance(), for_ms + more_ms, ""));
             if let Err(error) = written.and_then(|()| self.say(present, leave)) {
                 return tracing::debug!(%error, "not all leaves could be said again");
             }

@@ -4,13 +4,17 @@
 //! Redis keeps the list of rooms in which an instance has members, for whoever sweeps it. A leave may be lost with a
 //! connection or with a primary, and nobody tries it again: it is owed until Redis surely has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::domain::{RoomId, User, UserId};
 
 /// Leaves that are owed at most. Nobody enters while Redis is away, so there are as many as there were members. Beyond it,
 /// the instance takes another name, and all that is under the old one is swept.
 const OWED: usize = 128 * 1024;
+
+/// How often a leave is said, at most. Each time Redis was there; so it has the leave, and no replica to confirm it, or what is
+/// under the room's keys isn't ours.
+const SAID_MOST: u8 = 20;
 
 /// Earlier names whose members are to be swept, at most. Each was renewed before it was given up.
 const ENDED: usize = 8;
@@ -31,9 +35,12 @@ pub struct Present {
     to_write: bool,
     /// Rooms that may not be in Redis's list of this instance's, by the number of the last entering.
     unlisted: HashMap<RoomId, u64>,
-    /// Leaves by their numbers.
+    /// Leaves, by who left.
     owed: HashMap<RoomId, HashMap<UserId, u64>>,
-    owed_in_all: usize,
+    /// The same by their numbers, and how often each was said again.
+    in_turn: BTreeMap<u64, (RoomId, UserId, u8)>,
+    /// The last of them that was said again.
+    said: u64,
     ended: Vec<Ended>,
     /// Numbers enterings and leaves.
     numbers: u64,
@@ -83,7 +90,8 @@ impl Present {
             to_write: false,
             unlisted: HashMap::new(),
             owed: HashMap::new(),
-            owed_in_all: 0,
+            in_turn: BTreeMap::new(),
+            said: 0,
             ended: Vec::new(),
             numbers: 0,
         }
@@ -120,13 +128,14 @@ impl Present {
         rooms.sort_unstable();
         rooms.dedup();
         if self.ended.len() == ENDED {
+            tracing::warn!(names = ENDED, "too many leases ended at once: some who left may stay listed");
             self.ended.remove(0);
         }
         self.ended.push(Ended { instance: std::mem::replace(&mut self.instance, new_name()), rooms });
         self.leased = false;
         self.unlisted.clear();
         self.owed.clear();
-        self.owed_in_all = 0;
+        self.in_turn.clear();
         self.to_write |= emptied;
         if !emptied {
             for (room, users) in std::mem::take(&mut self.members) {
@@ -166,12 +175,14 @@ impl Present {
     pub fn leave(&mut self, room: &RoomId, user: &UserId) -> Leave {
         drop_from(&mut self.taken_out, room, user);
         drop_from(&mut self.members, room, user);
-        if self.owed_in_all >= OWED {
+        if self.in_turn.len() >= OWED {
             self.lose_lease(true);
         }
         let number = self.next_number();
-        let before = self.owed.entry(room.clone()).or_default().insert(user.clone(), number);
-        self.owed_in_all += usize::from(before.is_none());
+        if let Some(before) = self.owed.entry(room.clone()).or_default().insert(user.clone(), number) {
+            self.in_turn.remove(&before);
+        }
+        self.in_turn.insert(number, (room.clone(), user.clone(), 0));
         Leave { room: room.clone(), user: user.clone(), number }
     }
 
@@ -189,14 +200,19 @@ impl Present {
         last
     }
 
-    /// The leaves that Redis may not have.
-    pub fn owed(&self) -> Vec<Leave> {
-        let of_room = |(room, users): (&RoomId, &HashMap<UserId, u64>)| {
-            let leave =
-                |(user, number): (&UserId, &u64)| Leave { room: room.clone(), user: user.clone(), number: *number };
-            users.iter().map(leave).collect::<Vec<_>>()
-        };
-        self.owed.iter().flat_map(of_room).collect()
+    /// Some of the leaves that Redis may not have, all in turn. One that was said often enough is owed no more.
+    pub fn take_owed(&mut self, most: usize) -> Vec<Leave> {
+        let mut taken = Vec::new();
+        for (&number, (room, user, times)) in self.in_turn.range_mut(self.said + 1..).take(most) {
+            *times += 1;
+            taken.push((Leave { room: room.clone(), user: user.clone(), number }, *times));
+        }
+        // From the first one again.
+        self.said = if taken.len() < most { 0 } else { taken.last().map_or(0, |(leave, _)| leave.number) };
+        for (leave, _) in taken.iter().filter(|(_, times)| *times == SAID_MOST) {
+            self.drop_owed(&leave.room, &leave.user);
+        }
+        taken.into_iter().map(|(leave, _)| leave).collect()
     }
 
     /// What a renewal has to say.
@@ -226,7 +242,9 @@ impl Present {
 
     fn drop_owed(&mut self, room: &RoomId, user: &UserId) {
         let Some(users) = self.owed.get_mut(room) else { return };
-        self.owed_in_all -= usize::from(users.remove(user).is_some());
+        if let Some(number) = users.remove(user) {
+            self.in_turn.remove(&number);
+        }
         if users.is_empty() {
             self.owed.remove(room);
         }
@@ -265,13 +283,29 @@ mod tests {
     }
 
     #[test]
+    fn all_leaves_have_their_turn_and_not_for_ever() {
+        let (mut present, r) = (Present::new(), room("r"));
+        let leaves: Vec<Leave> = ["ada", "bob", "cy"].map(|id| present.leave(&r, &user(id).id)).into();
+        for _ in 1..SAID_MOST {
+            assert_eq!(present.take_owed(2), leaves[..2]);
+            assert_eq!(present.take_owed(2), leaves[2..]);
+        }
+        present.settle(&leaves[0]);
+        assert_eq!(present.take_owed(2), leaves[1..], "for the last time");
+        assert_eq!(present.take_owed(2), []);
+        assert_eq!(present.take_owed(2), []);
+        let again = present.leave(&r, &user("ada").id);
+        assert_eq!(present.take_owed(2), [again]);
+    }
+
+    #[test]
     fn a_leave_is_owed_until_it_is_settled() {
         let (mut present, r, ada) = (Present::new(), room("r"), user("ada"));
         present.enter(&r, &ada);
         let leave = present.leave(&r, &ada.id);
-        assert_eq!(present.owed(), std::slice::from_ref(&leave));
+        assert_eq!(present.take_owed(9), std::slice::from_ref(&leave));
         assert!(present.settle(&leave), "nobody else is in the room");
-        assert_eq!(present.owed(), []);
+        assert_eq!(present.take_owed(9), []);
     }
 
     #[test]
@@ -280,10 +314,10 @@ mod tests {
         present.enter(&r, &ada);
         let first = present.leave(&r, &ada.id);
         present.enter(&r, &ada);
-        assert_eq!(present.owed(), []);
+        assert_eq!(present.take_owed(9), []);
         let second = present.leave(&r, &ada.id);
         assert!(!present.settle(&first), "an answer to an earlier leave says nothing of a later one");
-        assert_eq!(present.owed(), [second]);
+        assert_eq!(present.take_owed(9), [second]);
     }
 
     #[test]
@@ -308,7 +342,7 @@ mod tests {
         let old = present.instance().to_owned();
         present.lose_lease(false);
         assert_ne!(present.instance(), old);
-        assert_eq!(present.owed(), [], "who left is swept with the name");
+        assert_eq!(present.take_owed(9), [], "who left is swept with the name");
         let renewal = present.renewal();
         assert_eq!(renewal.ended, [Ended { instance: old, rooms: vec![room("leaves"), room("stays")] }]);
         present.renewed(&renewal);
@@ -325,7 +359,7 @@ mod tests {
             present.leave(&r, &user(&format!("user{number}")).id);
         }
         assert_ne!(present.instance(), old);
-        assert_eq!(present.owed().len(), 1);
+        assert_eq!(present.take_owed(9).len(), 1);
         assert!(present.take_to_write());
         assert_eq!(present.all().count(), 1);
     }

@@ -7,6 +7,9 @@
 -- Answers {1, era}, or {0, era} where the instance should have had a lease and has none: it was claimed, or Redis was
 -- emptied, which is another era then.
 
+-- A full Redis refuses the first write of a script, unless it is one that frees memory; and no other behind it. The lease of an
+-- instance that lives must not end because of that.
+redis.call('ZREM', KEYS[1], '')
 redis.call('SET', KEYS[2], ARGV[4], 'NX')
 local era = redis.call('GET', KEYS[2])
 local has = redis.call('ZSCORE', KEYS[1], ARGV[1])
