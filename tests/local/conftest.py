@@ -1,6 +1,7 @@
 """A stack of its own for the tests: its own folder, free ports, taken down in the end whatever happened."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / "k8s-local" / "local"
 sys.path.insert(0, str(ROOT / "k8s-local"))
+
+# A shell that starts something in the background has it ignore Ctrl-C, and all that is started by it too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Far longer than anything takes on a busy machine, a debug build in a cold cache included.
 WITHIN_S = 900
