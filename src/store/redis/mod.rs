@@ -33,7 +33,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use redis::{Cmd, Pipeline, Value};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
@@ -171,6 +171,7 @@ impl Redis {
             outlet: Arc::clone(&outlet),
             guest_key: guest_key.clone(),
             present: Mutex::new(present),
+            said_again: Arc::new(Semaphore::new(presence::SAID_AGAIN)),
         });
         let store = Self {
             dialer,

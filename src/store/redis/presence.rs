@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
 use redis::{Cmd, Pipeline, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::cold::{Cold, one};
 use super::durability::Acknowledging;
 use super::fault::Fault;
 use super::keys::{Names, RoomNames};
-use super::lane::{Answering, Lanes};
+use super::lane::{Answering, CallError, Lanes};
 use super::outlet::Outlet;
 use super::present::{Leave, Present};
 use super::record::LONGEST_NAME;
@@ -31,8 +32,8 @@ const CLAIM_MS: Millis = 30_000;
 /// Rooms that a sweep reads at a time.
 const SWEEP_ROOMS: usize = 500;
 
-/// Leaves that a renewal says again. One that is said waits in a lane, and has a task until it is answered.
-const SAID_AGAIN: usize = 1_000;
+/// Leaves that are said again at a time, until they are answered.
+pub const SAID_AGAIN: usize = 200;
 
 /// What a renewal found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Presence {
     pub outlet: Arc<Outlet>,
     pub guest_key: Option<String>,
     pub present: Mutex<Present>,
+    /// [`SAID_AGAIN`] places.
+    pub said_again: Arc<Semaphore>,
 }
 
 impl Presence {
@@ -83,7 +86,7 @@ impl Presence {
         let said = {
             let mut present = self.lock();
             let leave = present.leave(room, user);
-            away.and_then(|()| self.say(&present, leave))
+            away.and_then(|()| self.say(&present, leave, None))
         };
         match said {
             Ok(said) => async move { said.await.unwrap_or(Err(Fault::Connection.told())) }.boxed(),
@@ -96,6 +99,7 @@ impl Presence {
         self: &Arc<Self>,
         present: &Present,
         leave: Leave,
+        place: Option<OwnedSemaphorePermit>,
     ) -> Result<JoinHandle<Result<(), StoreError>>, StoreError> {
         let names = self.names.room(&leave.room);
         let mut call = self.cold.scripts.leave.call(2);
@@ -105,11 +109,18 @@ impl Presence {
         let patience = self.cold.dialer.options().response_timeout;
         let presence = Arc::downgrade(self);
         Ok(tokio::spawn(async move {
-            answer(answering, patience).await?;
+            let answered = answer(answering, patience).await;
             if let Some(presence) = presence.upgrade() {
-                presence.settle(&leave);
+                match answered {
+                    Ok(_) => presence.settle(&leave),
+                    Err(CallError::Unknown(_) | CallError::NotDone(StoreError::Corrupt)) => {
+                        presence.lock().count_try(&leave);
+                    }
+                    Err(CallError::NotDone(_)) => {}
+                }
             }
-            Ok(())
+            drop(place);
+            answered.map(drop).map_err(StoreError::from)
         }))
     }
 
@@ -209,11 +220,12 @@ impl Presence {
             // Whoever has only the count of a large room would never miss them.
             users.iter().for_each(|user| drop(self.enter_in(present, &room, user, 0)));
         }
-        for (leave, more_ms) in present.take_owed(SAID_AGAIN).into_iter().zip(1..) {
+        for (leave, more_ms) in present.take_owed(self.said_again.available_permits()).into_iter().zip(1..) {
+            let place = Arc::clone(&self.said_again).try_acquire_owned().ok();
             // One that was carried out before writes nothing now, and since Redis 7.2 a WAIT behind what wrote nothing
             // says nothing of earlier connections: so something else is written, a lease that ends at another time.
             let written = self.lanes.tell(&leave.room, self.renewal(present.instance(), for_ms + more_ms, ""));
-            if let Err(error) = written.and_then(|()| self.say(present, leave)) {
+            if let Err(error) = written.and_then(|()| self.say(present, leave, place)) {
                 return tracing::debug!(%error, "not all leaves could be said again");
             }
         }

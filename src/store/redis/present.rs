@@ -12,9 +12,9 @@ use crate::domain::{RoomId, User, UserId};
 /// the instance takes another name, and all that is under the old one is swept.
 const OWED: usize = 128 * 1024;
 
-/// How often a leave is said, at most. Each time Redis was there; so it has the leave, and no replica to confirm it, or what is
-/// under the room's keys isn't ours.
-const SAID_MOST: u8 = 20;
+/// How often a leave is said without being confirmed. Then it is carried out, and no replica is there for it, or what is under
+/// the room's keys isn't ours.
+const TRIES: u8 = 20;
 
 /// Earlier names whose members are to be swept, at most. Each was renewed before it was given up.
 const ENDED: usize = 8;
@@ -37,7 +37,7 @@ pub struct Present {
     unlisted: HashMap<RoomId, u64>,
     /// Leaves, by who left.
     owed: HashMap<RoomId, HashMap<UserId, u64>>,
-    /// The same by their numbers, and how often each was said again.
+    /// The same by their numbers, and how often each was said in vain.
     in_turn: BTreeMap<u64, (RoomId, UserId, u8)>,
     /// The last of them that was said again.
     said: u64,
@@ -200,19 +200,30 @@ impl Present {
         last
     }
 
-    /// Some of the leaves that Redis may not have, all in turn. One that was said often enough is owed no more.
+    /// Some of the leaves that Redis may not have, all in turn.
     pub fn take_owed(&mut self, most: usize) -> Vec<Leave> {
-        let mut taken = Vec::new();
-        for (&number, (room, user, times)) in self.in_turn.range_mut(self.said + 1..).take(most) {
-            *times += 1;
-            taken.push((Leave { room: room.clone(), user: user.clone(), number }, *times));
-        }
-        // From the first one again.
-        self.said = if taken.len() < most { 0 } else { taken.last().map_or(0, |(leave, _)| leave.number) };
-        for (leave, _) in taken.iter().filter(|(_, times)| *times == SAID_MOST) {
+        let next = self.in_turn.range(self.said + 1..).take(most);
+        let leave = |(&number, (room, user, _)): (&u64, &(RoomId, UserId, u8))| Leave {
+            room: room.clone(),
+            user: user.clone(),
+            number,
+        };
+        let taken: Vec<Leave> = next.map(leave).collect();
+        self.said = match taken.last() {
+            Some(last) if taken.len() == most => last.number,
+            // From the first one again.
+            _ => 0,
+        };
+        taken
+    }
+
+    /// A leave was said, and not confirmed. After [`TRIES`] it is owed no more.
+    pub fn count_try(&mut self, leave: &Leave) {
+        let Some((.., tries)) = self.in_turn.get_mut(&leave.number) else { return };
+        *tries += 1;
+        if *tries == TRIES {
             self.drop_owed(&leave.room, &leave.user);
         }
-        taken.into_iter().map(|(leave, _)| leave).collect()
     }
 
     /// What a renewal has to say.
@@ -286,12 +297,14 @@ mod tests {
     fn all_leaves_have_their_turn_and_not_for_ever() {
         let (mut present, r) = (Present::new(), room("r"));
         let leaves: Vec<Leave> = ["ada", "bob", "cy"].map(|id| present.leave(&r, &user(id).id)).into();
-        for _ in 1..SAID_MOST {
+        for _ in 0..TRIES {
             assert_eq!(present.take_owed(2), leaves[..2]);
             assert_eq!(present.take_owed(2), leaves[2..]);
+            present.count_try(&leaves[1]);
         }
         present.settle(&leaves[0]);
-        assert_eq!(present.take_owed(2), leaves[1..], "for the last time");
+        assert_eq!(present.take_owed(2), leaves[2..], "one is settled, one was said in vain often enough");
+        present.settle(&leaves[2]);
         assert_eq!(present.take_owed(2), []);
         assert_eq!(present.take_owed(2), []);
         let again = present.leave(&r, &user("ada").id);
